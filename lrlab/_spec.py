@@ -65,7 +65,7 @@ def from_spec(spec: Mapping[str, Any], registry: Mapping[str, type]) -> Any:
     if not isinstance(spec, Mapping):
         raise TypeError(f"from_spec: expected a dict such as {{'name': 'Adam', ...}}, got {spec!r}.")
     name = spec.get("name")
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise ValueError(f"from_spec: unknown name {name!r}{_nearest(name, registry)} Known: {', '.join(registry)}.")
     cls = registry[name]
     known = {field.name: field for field in dataclasses.fields(cls)}
