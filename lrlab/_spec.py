@@ -26,18 +26,14 @@ def to_spec(obj: Any) -> dict[str, Any]:
     Numbers, strings, booleans, `None`, tuples of these, tensors (float32, float64, int64) and further dataclasses
     may stand in a field. Floats keep all their digits: `from_spec(to_spec(obj), registry) == obj`.
 
-    Raises
-    ------
-    TypeError
-        `obj` is no dataclass instance, or a field holds something JSON has no form for.
-    ValueError
-        A field is infinite or not a number; JSON has neither.
+    Raises:
+        TypeError: `obj` is no dataclass instance, or a field holds something JSON has no form for.
+        ValueError: A field is infinite or not a number; JSON has neither.
 
-    Examples
-    --------
-    >>> from lrlab.schedules import Constant
-    >>> to_spec(Constant(0.1))
-    {'name': 'Constant', 'lr': 0.1}
+    Example:
+        >>> from lrlab.schedules import Constant
+        >>> to_spec(Constant(0.1))
+        {'name': 'Constant', 'lr': 0.1}
     """
     if not dataclasses.is_dataclass(obj) or isinstance(obj, type):
         raise TypeError(f"to_spec: expected an instance of a dataclass (a rule, a schedule), got {obj!r}.")
@@ -48,19 +44,15 @@ def to_spec(obj: Any) -> dict[str, Any]:
 def from_spec(spec: Mapping[str, Any], registry: Mapping[str, type]) -> Any:
     """The object that `to_spec` described; `registry` maps each allowed class name to its class.
 
-    Raises
-    ------
-    TypeError
-        `spec` is no dict.
-    ValueError
-        The name is missing or not in the registry, or a field is missing or unknown; also whatever the class itself
-        refuses.
+    Raises:
+        TypeError: `spec` is no dict.
+        ValueError: The name is missing or not in the registry, or a field is missing or unknown; also whatever the
+            class itself refuses.
 
-    Examples
-    --------
-    >>> from lrlab.schedules import Constant
-    >>> from_spec({"name": "Constant", "lr": 0.1}, {"Constant": Constant})
-    Constant(lr=0.1)
+    Example:
+        >>> from lrlab.schedules import Constant
+        >>> from_spec({"name": "Constant", "lr": 0.1}, {"Constant": Constant})
+        Constant(lr=0.1)
     """
     if not isinstance(spec, Mapping):
         raise TypeError(f"from_spec: expected a dict such as {{'name': 'Adam', ...}}, got {spec!r}.")

@@ -24,10 +24,11 @@ from typing import Any, overload
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrlab import _spec
+from lrlab import _spec, figures
 
 # --- What every schedule can do --------------------------------------------------------------------------------------
 
@@ -36,15 +37,14 @@ from lrlab import _spec
 class Schedule(ABC):
     """A learning rate as a pure function of time. To write your own, subclass it and define `rate(t)` on one number.
 
-    Examples
-    --------
-    >>> class Halving(Schedule):
-    ...     def rate(self, t):
-    ...         return 0.1 * 0.5**t
-    >>> Halving()(2)
-    0.025
-    >>> (Halving() * 10)(torch.arange(3))
-    tensor([1.0000, 0.5000, 0.2500], dtype=torch.float64)
+    Example:
+        >>> class Halving(Schedule):
+        ...     def rate(self, t):
+        ...         return 0.1 * 0.5**t
+        >>> Halving()(2)
+        0.025
+        >>> (Halving() * 10)(torch.arange(3))
+        tensor([1.0000, 0.5000, 0.2500], dtype=torch.float64)
     """
 
     @abstractmethod
@@ -65,23 +65,17 @@ class Schedule(ABC):
     def __call__(self, t: float | Tensor | np.ndarray) -> float | Tensor | np.ndarray:
         """The learning rate at time `t`.
 
-        Parameters
-        ----------
-        t
-            A number, or a tensor (or numpy array) of any shape; at least 0, finite; in steps or in epochs.
+        Args:
+            t: A number, or a tensor (or numpy array) of any shape; at least 0, finite; in steps or in epochs.
 
-        Returns
-        -------
-        The same kind: a float for a number; for a tensor, one of its shape and device, in its own dtype when that is
-        a floating one and in float64 otherwise. One formula serves both, so they agree to the last bit (before the
-        cast to a narrower dtype).
+        Returns:
+            The same kind: a float for a number; for a tensor, one of its shape and device, in its own dtype when that
+            is a floating one and in float64 otherwise. One formula serves both, so they agree to the last bit (before
+            the cast to a narrower dtype).
 
-        Raises
-        ------
-        ValueError
-            `t` is negative, infinite or not a number.
-        TypeError
-            `t` is no number, tensor or array.
+        Raises:
+            ValueError: `t` is negative, infinite or not a number.
+            TypeError: `t` is no number, tensor or array.
         """
         if isinstance(t, Tensor):
             dtype = t.dtype if t.dtype.is_floating_point else torch.float64
@@ -96,16 +90,15 @@ class Schedule(ABC):
             raise TypeError(f"{type(self).__name__}: t must be a number or a tensor of numbers, got {t!r}.")
         if not 0 <= t < math.inf:
             raise ValueError(f"{type(self).__name__}: t must be at least 0 and finite, got {t!r}. Time counts from 0.")
-        return float(self.rate(t))
+        return float(self.rate(float(t)))
 
     def then(self, following: Schedule) -> Joined:
         """This schedule to its end, then `following`, whose own time starts at 0 there.
 
-        Examples
-        --------
-        >>> schedule = Constant(0.1).until(30).then(Constant(0.01))
-        >>> schedule(29), schedule(30)
-        (0.1, 0.01)
+        Example:
+            >>> schedule = Constant(0.1).until(30).then(Constant(0.01))
+            >>> schedule(29), schedule(30)
+            (0.1, 0.01)
         """
         return Joined((self, following))
 
@@ -128,21 +121,17 @@ class Schedule(ABC):
 class Joined(Schedule):
     """Schedules one after the other, each on its own clock; usually made by `.then()`.
 
-    Parameters
-    ----------
-    parts
-        At least one schedule; all but the last must have an end. Joined parts are taken apart into theirs.
+    Args:
+        parts: At least one schedule; all but the last must have an end. Joined parts are taken apart into theirs.
 
-    Raises
-    ------
-    ValueError
-        No part; a part without an end before the last one; a `Warmup` that ends elsewhere than the next part starts.
+    Raises:
+        ValueError: No part; a part without an end before the last one; a `Warmup` that ends elsewhere than the next
+            part starts.
 
-    Examples
-    --------
-    >>> schedule = Constant(0.1).until(30).then(Constant(0.01).until(30)).then(Constant(0.001))
-    >>> len(schedule.parts), schedule(45)
-    (3, 0.01)
+    Example:
+        >>> schedule = Constant(0.1).until(30).then(Constant(0.01).until(30)).then(Constant(0.001))
+        >>> len(schedule.parts), schedule(45)
+        (3, 0.01)
     """
 
     parts: tuple[Schedule, ...]
@@ -188,10 +177,9 @@ class Until(Schedule):
     It gives an endless schedule a length, so that another can follow. What is held is the limit from the left: a
     schedule that jumps exactly at `total` (a restart, a milestone) holds the value before the jump.
 
-    Examples
-    --------
-    >>> Constant(0.1).until(30).length
-    30
+    Example:
+        >>> Constant(0.1).until(30).length
+        30
     """
 
     schedule: Schedule
@@ -213,10 +201,9 @@ class Until(Schedule):
 class Scaled(Schedule):
     """`factor · schedule(t)`; usually made by `*`.
 
-    Examples
-    --------
-    >>> (2 * Constant(0.1))(0)
-    0.2
+    Example:
+        >>> (2 * Constant(0.1))(0)
+        0.2
     """
 
     schedule: Schedule
@@ -263,15 +250,12 @@ _ANNEALERS = {"linear": linear, "exponential": exponential, "cosine": cosine}
 class Constant(Schedule):
     """The same rate for ever: `α(t) = α₀`.
 
-    Parameters
-    ----------
-    lr
-        `α₀`, the learning rate, > 0.
+    Args:
+        lr: `α₀`, the learning rate, > 0.
 
-    Examples
-    --------
-    >>> Constant(0.1)(1_000_000)
-    0.1
+    Example:
+        >>> Constant(0.1)(1_000_000)
+        0.1
     """
 
     lr: float
@@ -287,21 +271,16 @@ class Constant(Schedule):
 class Step(Schedule):
     """A cut at regular times: `α(t) = α₀ · γ^⌊t / every⌋`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    every
-        The time between two cuts, > 0; in epochs mostly.
-    gamma
-        `γ`, what each cut multiplies the rate by, in (0, 1].
+    Args:
+        lr: `α₀` > 0.
+        every: The time between two cuts, > 0; in epochs mostly.
+        gamma: `γ`, what each cut multiplies the rate by, in (0, 1].
 
-    Examples
-    --------
-    The schedule of ResNet on ImageNet, ÷ 10 at the epochs 30, 60 and 90:
+    Example:
+        The schedule of ResNet on ImageNet, ÷ 10 at the epochs 30, 60 and 90:
 
-    >>> Step(0.1, every=30)(torch.tensor([0, 29, 30, 60, 90]))
-    tensor([0.1000, 0.1000, 0.0100, 0.0010, 0.0001], dtype=torch.float64)
+        >>> Step(0.1, every=30)(torch.tensor([0, 29, 30, 60, 90]))
+        tensor([0.1000, 0.1000, 0.0100, 0.0010, 0.0001], dtype=torch.float64)
 
     Source: He et al. 2016, Deep residual learning for image recognition.
     """
@@ -323,20 +302,15 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """A cut at each milestone: `α(t) = α₀ · γⁿ`, n the number of milestones ≤ t.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    milestones
-        The times of the cuts, > 0, strictly rising.
-    gamma
-        `γ`, what each cut multiplies the rate by, in (0, 1].
+    Args:
+        lr: `α₀` > 0.
+        milestones: The times of the cuts, > 0, strictly rising.
+        gamma: `γ`, what each cut multiplies the rate by, in (0, 1].
 
-    Examples
-    --------
-    >>> schedule = MultiStep(0.1, milestones=(30, 80))
-    >>> [round(schedule(t), 6) for t in (29, 30, 79, 80)]
-    [0.1, 0.01, 0.01, 0.001]
+    Example:
+        >>> schedule = MultiStep(0.1, milestones=(30, 80))
+        >>> [round(schedule(t), 6) for t in (29, 30, 79, 80)]
+        [0.1, 0.01, 0.01, 0.001]
     """
 
     lr: float
@@ -368,18 +342,14 @@ class MultiStep(Schedule):
 class Exponential(Schedule):
     """The same factor in every unit of time: `α(t) = α₀ · γᵗ`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    gamma
-        `γ` in (0, 1]. The same number means another schedule in steps than in epochs: .99 per step halves the rate
-        every 69 *steps*. With n steps an epoch, `gamma ** (1 / n)` per step is `gamma` per epoch.
+    Args:
+        lr: `α₀` > 0.
+        gamma: `γ` in (0, 1]. The same number means another schedule in steps than in epochs: .99 per step halves the
+            rate every 69 *steps*. With n steps an epoch, `gamma ** (1 / n)` per step is `gamma` per epoch.
 
-    Examples
-    --------
-    >>> round(Exponential(0.1, gamma=0.99)(100), 4)
-    0.0366
+    Example:
+        >>> round(Exponential(0.1, gamma=0.99)(100), 4)
+        0.0366
     """
 
     lr: float
@@ -400,21 +370,16 @@ class DelayedExponential(Schedule):
     It is `Constant(lr).until(delay).then(Exponential(lr, gamma))` in one piece. For a single division by e at `delay`,
     take `MultiStep(lr, (delay,), gamma=1 / math.e)`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    delay
-        The time up to which the rate stays `α₀`, > 0.
-    gamma
-        `γ` in (0, 1]; 1/e where nothing is said. The well-known example in keras' LearningRateScheduler is
-        `gamma=math.exp(-0.1)`; as it divides at epoch 10 already, its `delay` is 9.
+    Args:
+        lr: `α₀` > 0.
+        delay: The time up to which the rate stays `α₀`, > 0.
+        gamma: `γ` in (0, 1]; 1/e where nothing is said. The well-known example in keras' LearningRateScheduler is
+            `gamma=math.exp(-0.1)`; as it divides at epoch 10 already, its `delay` is 9.
 
-    Examples
-    --------
-    >>> schedule = DelayedExponential(0.1, delay=10)
-    >>> schedule(10), round(schedule(11), 4)
-    (0.1, 0.0368)
+    Example:
+        >>> schedule = DelayedExponential(0.1, delay=10)
+        >>> schedule(10), round(schedule(11), 4)
+        (0.1, 0.0368)
     """
 
     lr: float
@@ -434,19 +399,14 @@ class DelayedExponential(Schedule):
 class Linear(Schedule):
     """A straight line down: `α(t) = α₀ · (1 − t/T)`, and with a floor `(1 − t/T)·α₀ + (t/T)·final`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    total
-        `T`, the length, > 0; from there on the rate is `final`.
-    final
-        The rate at the end, in [0, lr].
+    Args:
+        lr: `α₀` > 0.
+        total: `T`, the length, > 0; from there on the rate is `final`.
+        final: The rate at the end, in [0, lr].
 
-    Examples
-    --------
-    >>> Linear(0.1, total=100)(torch.tensor([0, 50, 100, 200]))
-    tensor([0.1000, 0.0500, 0.0000, 0.0000], dtype=torch.float64)
+    Example:
+        >>> Linear(0.1, total=100)(torch.tensor([0, 50, 100, 200]))
+        tensor([0.1000, 0.0500, 0.0000, 0.0000], dtype=torch.float64)
     """
 
     lr: float
@@ -470,17 +430,13 @@ class Linear(Schedule):
 class InverseTime(Schedule):
     """The 1/t decay: `α(t) = α₀ / (1 + k·t)`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    k
-        The decay rate, > 0, per unit of `t`: at `t = 1/k` the rate is half of `α₀`.
+    Args:
+        lr: `α₀` > 0.
+        k: The decay rate, > 0, per unit of `t`: at `t = 1/k` the rate is half of `α₀`.
 
-    Examples
-    --------
-    >>> InverseTime(0.2, k=0.5)(torch.tensor([0, 2, 6]))
-    tensor([0.2000, 0.1000, 0.0500], dtype=torch.float64)
+    Example:
+        >>> InverseTime(0.2, k=0.5)(torch.tensor([0, 2, 6]))
+        tensor([0.2000, 0.1000, 0.0500], dtype=torch.float64)
 
     Source: Robbins and Monro 1951, A stochastic approximation method: steps of size 1/t add up to infinity, their
     squares do not.
@@ -506,19 +462,15 @@ class InverseSqrt(Schedule):
     epoch that form is larger than `α₀`, `k` times as large at the first step: join a `Warmup` of `k · α₀` before it,
     or start with a smaller `k`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    k
-        The factor of the mini-batch form, > 0.
+    Args:
+        lr: `α₀` > 0.
+        k: The factor of the mini-batch form, > 0.
 
-    Examples
-    --------
-    >>> InverseSqrt(0.1)(torch.tensor([0, 1, 4, 100]))
-    tensor([0.1000, 0.1000, 0.0500, 0.0100], dtype=torch.float64)
-    >>> InverseSqrt(0.1, k=5)(4 * 25) == InverseSqrt(0.1)(4)    # 25 steps an epoch, after 4 epochs
-    True
+    Example:
+        >>> InverseSqrt(0.1)(torch.tensor([0, 1, 4, 100]))
+        tensor([0.1000, 0.1000, 0.0500, 0.0100], dtype=torch.float64)
+        >>> InverseSqrt(0.1, k=5)(4 * 25) == InverseSqrt(0.1)(4)    # 25 steps an epoch, after 4 epochs
+        True
     """
 
     lr: float
@@ -538,19 +490,14 @@ class Cosine(Schedule):
 
     torch's `CosineAnnealingLR` rises again after `T`; this one stays at `final`.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0.
-    total
-        `T`, the length, > 0; from there on the rate is `final`. A warm-up joined before it is not counted in.
-    final
-        The rate at the end, in [0, lr].
+    Args:
+        lr: `α₀` > 0.
+        total: `T`, the length, > 0; from there on the rate is `final`. A warm-up joined before it is not counted in.
+        final: The rate at the end, in [0, lr].
 
-    Examples
-    --------
-    >>> Cosine(0.1, total=100)(torch.tensor([0, 50, 100, 200]))
-    tensor([0.1000, 0.0500, 0.0000, 0.0000], dtype=torch.float64)
+    Example:
+        >>> Cosine(0.1, total=100)(torch.tensor([0, 50, 100, 200]))
+        tensor([0.1000, 0.0500, 0.0000, 0.0000], dtype=torch.float64)
 
     Source: Loshchilov and Hutter 2017, SGDR: stochastic gradient descent with warm restarts.
     """
@@ -580,22 +527,16 @@ class Warmup(Schedule):
     At `t = steps` it hands over at exactly `α₀`, so that the schedule after it neither loses its first value nor
     repeats it.
 
-    Parameters
-    ----------
-    lr
-        `α₀`, the rate reached, > 0; what comes after must start with it.
-    steps
-        The length, > 0, in the unit of `t`.
-    start
-        The rate at `t = 0`, in [0, lr]. With 0, the first step does not move. Exponential needs `start` > 0.
-    shape
-        "linear" or "exponential".
+    Args:
+        lr: `α₀`, the rate reached, > 0; what comes after must start with it.
+        steps: The length, > 0, in the unit of `t`.
+        start: The rate at `t = 0`, in [0, lr]. With 0, the first step does not move. Exponential needs `start` > 0.
+        shape: "linear" or "exponential".
 
-    Examples
-    --------
-    >>> schedule = Warmup(0.1, steps=5).then(Cosine(0.1, total=95))
-    >>> schedule(torch.tensor([0, 1, 4, 5, 100]))
-    tensor([0.0000, 0.0200, 0.0800, 0.1000, 0.0000], dtype=torch.float64)
+    Example:
+        >>> schedule = Warmup(0.1, steps=5).then(Cosine(0.1, total=95))
+        >>> schedule(torch.tensor([0, 1, 4, 5, 100]))
+        tensor([0.0000, 0.0200, 0.0800, 0.1000, 0.0000], dtype=torch.float64)
 
     Source: Goyal et al. 2017, Accurate, large minibatch SGD: training ImageNet in 1 hour.
     """
@@ -628,17 +569,13 @@ class Triangular(Schedule):
 
     torch's `CyclicLR` sets the momentum too (`cycle_momentum=True`); no schedule here touches anything but the rate.
 
-    Parameters
-    ----------
-    base_lr, max_lr
-        The lowest and the highest rate, 0 ≤ base_lr < max_lr.
-    stepsize
-        Half a cycle, > 0, in the unit of `t`; Smith: 2 to 10 epochs.
+    Args:
+        base_lr, max_lr: The lowest and the highest rate, 0 ≤ base_lr < max_lr.
+        stepsize: Half a cycle, > 0, in the unit of `t`; Smith: 2 to 10 epochs.
 
-    Examples
-    --------
-    >>> Triangular(0.01, 0.05, stepsize=2)(torch.arange(6))
-    tensor([0.0100, 0.0300, 0.0500, 0.0300, 0.0100, 0.0300], dtype=torch.float64)
+    Example:
+        >>> Triangular(0.01, 0.05, stepsize=2)(torch.arange(6))
+        tensor([0.0100, 0.0300, 0.0500, 0.0300, 0.0100, 0.0300], dtype=torch.float64)
 
     Source: Smith 2017, Cyclical learning rates for training neural networks.
     """
@@ -661,10 +598,9 @@ class Triangular2(Schedule):
 
     `h(t)` and the parameters are those of `Triangular`; n counts the cycles from 0.
 
-    Examples
-    --------
-    >>> Triangular2(0.01, 0.05, stepsize=2)(torch.tensor([2, 6, 10]))
-    tensor([0.0500, 0.0300, 0.0200], dtype=torch.float64)
+    Example:
+        >>> Triangular2(0.01, 0.05, stepsize=2)(torch.tensor([2, 6, 10]))
+        tensor([0.0500, 0.0300, 0.0200], dtype=torch.float64)
 
     Source: Smith 2017, Cyclical learning rates for training neural networks.
     """
@@ -687,15 +623,12 @@ class ExpRange(Schedule):
 
     `h(t)`, `base_lr`, `max_lr` and `stepsize` are those of `Triangular`.
 
-    Parameters
-    ----------
-    gamma
-        `γ` in (0, 1], per unit of `t`; Smith: .99994 per step.
+    Args:
+        gamma: `γ` in (0, 1], per unit of `t`; Smith: .99994 per step.
 
-    Examples
-    --------
-    >>> ExpRange(0.0, 0.1, stepsize=2, gamma=0.5)(torch.tensor([0, 1, 2, 3, 4]))
-    tensor([0.0000, 0.0250, 0.0250, 0.0063, 0.0000], dtype=torch.float64)
+    Example:
+        >>> ExpRange(0.0, 0.1, stepsize=2, gamma=0.5)(torch.tensor([0, 1, 2, 3, 4]))
+        tensor([0.0000, 0.0250, 0.0250, 0.0063, 0.0000], dtype=torch.float64)
 
     Source: Smith 2017, Cyclical learning rates for training neural networks.
     """
@@ -721,24 +654,18 @@ class WarmRestarts(Schedule):
 
     In whole steps the minimum itself is never seen: the step at which it would be is the first of the next cycle.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0, the rate after each restart.
-    period
-        The length of the first cycle, > 0.
-    mult
-        What each cycle's length is multiplied by: a whole number ≥ 1.
-    final
-        The rate each cycle falls towards, in [0, lr].
+    Args:
+        lr: `α₀` > 0, the rate after each restart.
+        period: The length of the first cycle, > 0.
+        mult: What each cycle's length is multiplied by: a whole number ≥ 1.
+        final: The rate each cycle falls towards, in [0, lr].
 
-    Examples
-    --------
-    >>> WarmRestarts(1.0, period=4)(torch.arange(5))
-    tensor([1.0000, 0.8536, 0.5000, 0.1464, 1.0000], dtype=torch.float64)
-    >>> schedule = WarmRestarts(1.0, period=10, mult=2)    # restarts at 10, 30, 70, 150, ...
-    >>> schedule(30), schedule(50), schedule(70)
-    (1.0, 0.5, 1.0)
+    Example:
+        >>> WarmRestarts(1.0, period=4)(torch.arange(5))
+        tensor([1.0000, 0.8536, 0.5000, 0.1464, 1.0000], dtype=torch.float64)
+        >>> schedule = WarmRestarts(1.0, period=10, mult=2)    # restarts at 10, 30, 70, 150, ...
+        >>> schedule(30), schedule(50), schedule(70)
+        (1.0, 0.5, 1.0)
 
     Source: Loshchilov and Hutter 2017, SGDR: stochastic gradient descent with warm restarts.
     """
@@ -772,24 +699,17 @@ class OneCycle(Schedule):
     torch's `OneCycleLR` is at its peak at `pct_start·T − 1`, at its end at `T − 1`, raises an error after `T`, and also
     cycles the momentum of your optimizer. fastai's last rate is `α₀` divided by `div_final` alone.
 
-    Parameters
-    ----------
-    lr
-        `α₀` > 0, the peak.
-    total
-        `T`, the length, > 0.
-    pct_start
-        The share of `T` that is spent rising, in (0, 1).
-    div_factor, final_div_factor
-        How many times smaller than the peak the first rate is, and how many times smaller than the first rate the last
-        one is; ≥ 1.
-    shape
-        "cosine" or "linear", of both parts.
+    Args:
+        lr: `α₀` > 0, the peak.
+        total: `T`, the length, > 0.
+        pct_start: The share of `T` that is spent rising, in (0, 1).
+        div_factor, final_div_factor: How many times smaller than the peak the first rate is, and how many times smaller
+            than the first rate the last one is; ≥ 1.
+        shape: "cosine" or "linear", of both parts.
 
-    Examples
-    --------
-    >>> OneCycle(0.5, total=100)(torch.tensor([0, 30, 65, 100]))
-    tensor([2.0000e-02, 5.0000e-01, 2.5000e-01, 2.0000e-06], dtype=torch.float64)
+    Example:
+        >>> OneCycle(0.5, total=100)(torch.tensor([0, 30, 65, 100]))
+        tensor([2.0000e-02, 5.0000e-01, 2.5000e-01, 2.0000e-06], dtype=torch.float64)
 
     Source: Smith and Topin 2018, Super-convergence: very fast training of neural networks using large learning rates.
     """
@@ -827,22 +747,16 @@ class Recorded(Schedule):
     What was turned by hand becomes a schedule, which can be run again under other seeds or set against a formula. It
     has no end: after the last breakpoint the last value stays.
 
-    Parameters
-    ----------
-    steps
-        The breakpoints, in steps: whole numbers, the first 0, strictly rising.
-    values
-        The rate from each breakpoint on; as many as `steps`, each ≥ 0 and finite.
+    Args:
+        steps: The breakpoints, in steps: whole numbers, the first 0, strictly rising.
+        values: The rate from each breakpoint on; as many as `steps`, each ≥ 0 and finite.
 
-    Raises
-    ------
-    ValueError
-        Breakpoints that are empty, not rising or do not start at 0; not one value for each; a bad value.
+    Raises:
+        ValueError: Breakpoints that are empty, not rising or do not start at 0; not one value for each; a bad value.
 
-    Examples
-    --------
-    >>> Recorded(steps=(0, 100), values=(0.1, 0.01))(torch.tensor([0, 99, 100, 500]))
-    tensor([0.1000, 0.1000, 0.0100, 0.0100], dtype=torch.float64)
+    Example:
+        >>> Recorded(steps=(0, 100), values=(0.1, 0.01))(torch.tensor([0, 99, 100, 500]))
+        tensor([0.1000, 0.1000, 0.0100, 0.0100], dtype=torch.float64)
     """
 
     steps: tuple[int, ...]
@@ -872,25 +786,18 @@ class Recorded(Schedule):
     def from_moves(cls, moves: Iterable[tuple[int, str, Any]], initial: float) -> Recorded:
         """The trace of the knob "lr" in a move log.
 
-        Parameters
-        ----------
-        moves
-            `run.moves`: `(step, knob, value)`, in the order they were made; other knobs are skipped. Of several moves
-            at one step the last one counts.
-        initial
-            The rate before the first move.
+        Args:
+            moves: `run.moves`: `(step, knob, value)`, in the order they were made; other knobs are skipped. Of several
+                moves at one step the last one counts.
+            initial: The rate before the first move.
 
-        Raises
-        ------
-        ValueError
-            Steps that are negative or fall back.
-        TypeError
-            A move that set the rate to a schedule: use `Recorded.from_history(run.history["lr"])` then.
+        Raises:
+            ValueError: Steps that are negative or fall back.
+            TypeError: A move that set the rate to a schedule: use `Recorded.from_history(run.history["lr"])` then.
 
-        Examples
-        --------
-        >>> Recorded.from_moves([(100, "lr", 0.05), (120, "rho", 0.8), (300, "lr", 0.01)], initial=0.1)
-        Recorded(steps=(0, 100, 300), values=(0.1, 0.05, 0.01))
+        Example:
+            >>> Recorded.from_moves([(100, "lr", 0.05), (120, "rho", 0.8), (300, "lr", 0.01)], initial=0.1)
+            Recorded(steps=(0, 100, 300), values=(0.1, 0.05, 0.01))
         """
         trace = {0: initial}
         for step, knob, value in moves:
@@ -908,10 +815,9 @@ class Recorded(Schedule):
     def from_history(cls, lr: Sequence[float] | np.ndarray | Tensor) -> Recorded:
         """The trace of the rates that were applied, one per step (`run.history["lr"]`).
 
-        Examples
-        --------
-        >>> Recorded.from_history([0.1, 0.1, 0.1, 0.02, 0.02])
-        Recorded(steps=(0, 3), values=(0.1, 0.02))
+        Example:
+            >>> Recorded.from_history([0.1, 0.1, 0.1, 0.02, 0.02])
+            Recorded(steps=(0, 3), values=(0.1, 0.02))
         """
         rates = np.asarray(lr.cpu() if isinstance(lr, Tensor) else lr, dtype=np.float64)
         if rates.ndim != 1 or rates.size == 0:
@@ -940,38 +846,28 @@ class Plateau:
     observation in a row**, as in keras, optax and fastai; torch's `ReduceLROnPlateau` waits for one more
     (`torch_count=True`). In the `cooldown` observations after a cut nothing is counted as bad.
 
-    Parameters
-    ----------
-    lr
-        The rate at the beginning, > 0.
-    factor
-        What a cut multiplies the rate by, in (0, 1).
-    patience
-        The number of bad observations that bring a cut: a whole number ≥ 1 (≥ 0 with `torch_count`).
-    threshold
-        The relative improvement that counts, in [0, 1). torch takes `best · (1 − threshold)` as the bar, which for a
-        negative loss lies above the best: there every standstill counts as an improvement.
-    cooldown
-        The number of observations to wait after a cut: a whole number ≥ 0.
-    min_lr
-        The rate that is never undercut, in [0, lr].
-    mode
-        "min" for a loss, "max" for an accuracy.
-    torch_count
-        Count patience as torch does.
+    Args:
+        lr: The rate at the beginning, > 0.
+        factor: What a cut multiplies the rate by, in (0, 1).
+        patience: The number of bad observations that bring a cut: a whole number ≥ 1 (≥ 0 with `torch_count`).
+        threshold: The relative improvement that counts, in [0, 1). torch takes `best · (1 − threshold)` as the bar,
+            which for a negative loss lies above the best: there every standstill counts as an improvement.
+        cooldown: The number of observations to wait after a cut: a whole number ≥ 0.
+        min_lr: The rate that is never undercut, in [0, lr].
+        mode: "min" for a loss, "max" for an accuracy.
+        torch_count: Count patience as torch does.
 
-    Examples
-    --------
-    >>> plateau = Plateau(0.1, factor=0.5, patience=2)
-    >>> state = plateau.init()
-    >>> for loss in (1.0, 0.8, 0.8, 0.8, 0.7):
-    ...     state = plateau.observe(loss, state)
-    ...     print(loss, state["lr"])
-    1.0 0.1
-    0.8 0.1
-    0.8 0.1
-    0.8 0.05
-    0.7 0.05
+    Example:
+        >>> plateau = Plateau(0.1, factor=0.5, patience=2)
+        >>> state = plateau.init()
+        >>> for loss in (1.0, 0.8, 0.8, 0.8, 0.7):
+        ...     state = plateau.observe(loss, state)
+        ...     print(loss, state["lr"])
+        1.0 0.1
+        0.8 0.1
+        0.8 0.1
+        0.8 0.05
+        0.7 0.05
     """
 
     lr: float
@@ -1000,17 +896,12 @@ class Plateau:
     def observe(self, metric: float | Tensor, state: Mapping[str, Any]) -> dict[str, Any]:
         """The state after one more observation; `state["lr"]` is the rate from here on. `state` stays as it was.
 
-        Parameters
-        ----------
-        metric
-            One number, or a tensor with one element: the validation loss, mostly, once an epoch.
-        state
-            What `init` or the observation before gave.
+        Args:
+            metric: One number, or a tensor with one element: the validation loss, mostly, once an epoch.
+            state: What `init` or the observation before gave.
 
-        Raises
-        ------
-        ValueError
-            `state` is not the state of a Plateau.
+        Raises:
+            ValueError: `state` is not the state of a Plateau.
         """
         if set(state) != set(self.init()):
             raise ValueError(f"Plateau: state must have the keys of init(), {list(self.init())}, got {list(state)}.")
@@ -1033,10 +924,6 @@ class Plateau:
             return True
         gain = best - metric if self.mode == "min" else metric - best
         return gain > self.threshold * abs(best)
-
-    def to_spec(self) -> dict[str, Any]:
-        """A JSON-able dict of the hyperparameters; `schedules.from_spec` makes an equal `Plateau` of it."""
-        return _spec.to_spec(self)
 
 
 # --- For any torch optimizer -----------------------------------------------------------------------------------------
@@ -1097,28 +984,83 @@ def as_torch(schedule: Schedule, optimizer: torch.optim.Optimizer) -> TorchSched
     `state_dict()` holds the schedule (as JSON) and the count; `load_state_dict()` also puts the rate back into the
     optimizer.
 
-    Parameters
-    ----------
-    schedule
-        A `Schedule`; its unit of time is one call of `scheduler.step()`.
-    optimizer
-        Any torch optimizer, `lrlab.optim.Optimizer` included. The rate of its first group is only the unit of the
-        others: the schedule replaces it.
+    Args:
+        schedule: A `Schedule`; its unit of time is one call of `scheduler.step()`.
+        optimizer: Any torch optimizer, `lrlab.optim.Optimizer` included. The rate of its first group is only the unit
+            of the others: the schedule replaces it.
 
-    Examples
-    --------
-    >>> weights = torch.nn.Parameter(torch.zeros(3))
-    >>> optimizer = torch.optim.SGD([weights], lr=1.0, momentum=0.9)
-    >>> scheduler = as_torch(Step(0.1, every=2), optimizer)
-    >>> for step in range(3):
-    ...     print(step, optimizer.param_groups[0]["lr"])
-    ...     optimizer.step()
-    ...     scheduler.step()
-    0 0.1
-    1 0.1
-    2 0.010000000000000002
+    Example:
+        >>> weights = torch.nn.Parameter(torch.zeros(3))
+        >>> optimizer = torch.optim.SGD([weights], lr=1.0, momentum=0.9)
+        >>> scheduler = as_torch(Step(0.1, every=2), optimizer)
+        >>> for step in range(3):
+        ...     print(step, optimizer.param_groups[0]["lr"])
+        ...     optimizer.step()
+        ...     scheduler.step()
+        0 0.1
+        1 0.1
+        2 0.010000000000000002
     """
     return TorchScheduler(schedule, optimizer)
+
+
+# --- Pictures --------------------------------------------------------------------------------------------------------
+
+_POINTS = 1001  # enough for a jump to look upright at the width of a page
+
+
+def plot(
+    schedules: Schedule | Sequence[Schedule] | Mapping[str, Schedule],
+    total: float,
+    *,
+    title: str = "The learning rate as a function of time",
+    unit: str = "steps",
+    log: bool = False,
+) -> Figure:
+    """Schedules on one pair of axes, from 0 to `total`, each with its name at its end.
+
+    Looking at a schedule cannot change it: plot it as often as you like and train with the same object.
+
+    Args:
+        schedules: One schedule, several, or a dict `{label: schedule}`; without labels their class names stand there.
+        total: The last time shown, > 0, in the schedules' unit.
+        title: The message of the picture.
+        unit: "steps" or "epochs", for the axis.
+        log: Whether the axis of the rate is logarithmic.
+
+    Returns:
+        A matplotlib `Figure`; in a notebook, `lrlab.figures.show(fig, alt="...")` displays it.
+
+    Example:
+        >>> fig = plot([Cosine(0.1, total=100), Step(0.1, every=30)], total=100, unit="epochs")
+        >>> fig.axes[0].get_xlabel()
+        'time t (epochs)'
+    """
+    if isinstance(schedules, Schedule):
+        schedules = [schedules]
+    if not isinstance(schedules, Mapping):
+        schedules = _labelled(schedules)
+    if not schedules:
+        raise ValueError("plot: schedules is empty. Give at least one.")
+    _check_length("plot", "total", total)
+    fig, ax = figures.figure(title)
+    times = torch.linspace(0, total, _POINTS, dtype=torch.float64)
+    for label, schedule in schedules.items():
+        _check_schedule("plot", "every one of schedules", schedule)
+        ax.plot(times.numpy(), schedule(times).numpy(), label=label)
+    ax.set(xlabel=f"time t ({unit})", ylabel="learning rate α", yscale="log" if log else "linear")
+    figures.direct_labels(ax)
+    return fig
+
+
+def _labelled(schedules: Sequence[Schedule]) -> dict[str, Schedule]:
+    """By class name, or by the whole constructor call where two are of one class."""
+    names = [_short_name(schedule) for schedule in schedules]
+    return {repr(s) if names.count(name) > 1 else name: s for name, s in zip(names, schedules, strict=True)}
+
+
+def _short_name(schedule: Schedule) -> str:
+    return ", ".join(map(_short_name, schedule.parts)) if isinstance(schedule, Joined) else type(schedule).__name__
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -1128,22 +1070,19 @@ _KNOWN: tuple[type[Schedule], ...] = (
     *(Warmup, Triangular, Triangular2, ExpRange, WarmRestarts, OneCycle, Recorded),
     *(Joined, Until, Scaled),
 )
-REGISTRY: dict[str, type] = {cls.__name__: cls for cls in (*_KNOWN, Plateau)}
+REGISTRY: dict[str, type[Schedule]] = {cls.__name__: cls for cls in _KNOWN}
 
 
-def from_spec(spec: Mapping[str, Any]) -> Any:
-    """The schedule (or the `Plateau`) that `to_spec()` described.
+def from_spec(spec: Mapping[str, Any]) -> Schedule:
+    """The schedule that `schedule.to_spec()` described.
 
-    Raises
-    ------
-    TypeError, ValueError
-        `spec` is no dict, names something unknown, lacks a field or has one too many, or holds a value that the
-        schedule itself refuses.
+    Raises:
+        TypeError, ValueError: `spec` is no dict, names something unknown, lacks a field or has one too many, or holds a
+            value that the schedule itself refuses.
 
-    Examples
-    --------
-    >>> from_spec({"name": "Scaled", "schedule": {"name": "Constant", "lr": 0.1}, "factor": 0.5})
-    Scaled(schedule=Constant(lr=0.1), factor=0.5)
+    Example:
+        >>> from_spec({"name": "Scaled", "schedule": {"name": "Constant", "lr": 0.1}, "factor": 0.5})
+        Scaled(schedule=Constant(lr=0.1), factor=0.5)
     """
     return _spec.from_spec(spec, REGISTRY)
 
