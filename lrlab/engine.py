@@ -1,0 +1,224 @@
+"""What one training step does to a model's weights: the gradient, then the rule.
+
+Three engines share four verbs. `propose` computes the loss and what the step would change; `accept` makes the change
+(a run whose loss is not finite never accepts); `snapshot` and `restore` are how a run goes back.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lrlab.rules import Rule, State
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Snapshot = dict[str, Any]
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors of any shapes as one vector ``[P]``."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that the rule may move; an error if there are none."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("the model has nothing to train: it has no parameter with requires_grad=True")
+    return parameters
+
+
+class FlatEngine:
+    """A model whose weights are views of one flat vector ``x [P]``, moved by a pure rule.
+
+    Args:
+        model: the network; its parameters become views of ``x``.
+        loss: ``loss(outputs, targets) -> scalar``.
+        rule: the update rule.
+        weight_decay: λ of the L2 penalty ½λ‖x‖², added to the gradient as λx (torch's convention).
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
+        self.model, self.loss, self.weight_decay = model, loss, weight_decay
+        self.weights = trainable(model)
+        self.buffers = list(model.buffers())
+        self.x = flatten([weight.detach() for weight in self.weights])
+        pieces = self.x.split([weight.numel() for weight in self.weights])
+        for weight, piece in zip(self.weights, pieces, strict=True):
+            weight.data = piece.view_as(weight)
+        self.state: State = {}
+        self.set_rule(rule)
+
+    def set_rule(self, rule: Rule) -> None:
+        """Go on with this rule. A state of the same names means the same (see `Rule`) and is kept; else a new one."""
+        self.rule = rule
+        first = rule.init(self.x)
+        if self.state.keys() != first.keys():
+            self.state = first
+
+    def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """The loss of one mini-batch, and the weights and rule state after a step on its gradient."""
+        x, at = self.x, self.rule.gradient_point(self.x, self.state)
+        if at is not x:  # Nesterov's look-ahead: the network stands at another point while the gradient is taken
+            x = x.clone()
+            self.x.copy_(at)
+        loss = self.loss(self.model(inputs), targets)
+        g = flatten(torch.autograd.grad(loss, self.weights, materialize_grads=True))
+        if self.weight_decay:
+            g = g + self.weight_decay * self.x
+        self._start, self._proposal = x, self.rule.step(x, g, self.state, lr)
+        return loss.detach()
+
+    def accept(self) -> None:
+        """Make the proposed step."""
+        x, self.state = self._proposal
+        self.x.copy_(x)
+
+    def reject(self) -> None:
+        """Forget the proposed step: the weights are what they were."""
+        if self._start is not self.x:
+            self.x.copy_(self._start)
+
+    def snapshot(self) -> Snapshot:
+        """Weights, rule state and buffers. The state is not copied: a pure rule never changes it in place."""
+        return {"x": self.x.clone(), "state": dict(self.state), "buffers": [buffer.clone() for buffer in self.buffers]}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot, which stays usable."""
+        self.x.copy_(snapshot["x"])
+        self.state = dict(snapshot["state"])
+        for buffer, saved in zip(self.buffers, snapshot["buffers"], strict=True):
+            buffer.copy_(saved)
+
+
+class CompiledEngine(FlatEngine):
+    """`FlatEngine` with forward pass, backward pass and rule compiled into one function by ``torch.compile``.
+
+    The first step takes seconds; learning rate and hyperparameters go in as tensors, so turning them compiles nothing.
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
+        if list(model.buffers()):
+            raise ValueError("compile=True needs a model without buffers (no BatchNorm): use GroupNorm, or compile=False")
+        if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
+            raise ValueError("compile=True needs a C++ compiler, g++ or clang++: install one, or use compile=False")
+        super().__init__(model, loss, rule, weight_decay)
+        names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+        shapes = [weight.shape for weight in self.weights]
+        sizes = [weight.numel() for weight in self.weights]
+
+        def loss_at(x: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+            pieces = zip(names, x.split(sizes), shapes, strict=True)
+            weights = {name: piece.view(shape) for name, piece, shape in pieces}
+            return loss(torch.func.functional_call(model, weights, (inputs,)), targets)
+
+        def step(
+            rule: Rule, x: Tensor, state: State, inputs: Tensor, targets: Tensor, lr: Tensor, decay: Tensor
+        ) -> tuple[Tensor, tuple[Tensor, State]]:
+            at = rule.gradient_point(x, state)
+            g, loss = torch.func.grad_and_value(loss_at)(at, inputs, targets)
+            return loss, bare_step(rule)(rule, x, g + decay * at, state, lr)
+
+        self._step = torch.compile(step)
+
+    def set_rule(self, rule: Rule) -> None:
+        super().set_rule(rule)
+        self._rule_of_tensors = as_tensors(rule, self.x.device)
+
+    def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        rate, decay = (torch.tensor(value, device=self.x.device) for value in (lr, self.weight_decay))
+        self._start = self.x
+        with torch.no_grad():
+            loss, self._proposal = self._step(self._rule_of_tensors, self.x, self.state, inputs, targets, rate, decay)
+        return loss
+
+
+def bare_step(rule: Rule) -> Any:
+    """The formula of a rule without the checks around it, which a compiler cannot look into."""
+    return inspect.unwrap(type(rule).step)
+
+
+def as_tensors(rule: Rule, device: torch.device) -> Rule:
+    """The same rule with its real-valued hyperparameters as 0-dimensional tensors, also those of an inner rule."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(rule):
+        value = getattr(rule, field.name)
+        if isinstance(value, Rule):
+            changes[field.name] = as_tensors(value, device)
+        elif isinstance(value, float):
+            changes[field.name] = torch.tensor(value, dtype=torch.float64, device=device)
+    return dataclasses.replace(rule, **changes)
+
+
+class TorchEngine:
+    """A model trained by any ``torch.optim.Optimizer``, for those who bring their own.
+
+    Args:
+        model: the network.
+        loss: ``loss(outputs, targets) -> scalar``.
+        factory: called with the list of trainable parameters, gives the optimizer. The learning rate that is applied
+            multiplies the ratios between its groups, as they were given.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, factory: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+    ) -> None:
+        self.model, self.loss = model, loss
+        self.weights = trainable(model)
+        self.buffers = list(model.buffers())
+        self.optimizer = factory(self.weights)
+        if not isinstance(self.optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must make a torch.optim.Optimizer, got {type(self.optimizer).__name__}")
+        self.lr = float(self.optimizer.param_groups[0]["lr"])
+        self._ratios = [float(group["lr"]) / self.lr for group in self.optimizer.param_groups]
+
+    def hyperparameters(self) -> dict[str, float]:
+        """The real-valued settings of the first group that can be turned, the learning rate excluded."""
+        first = self.optimizer.param_groups[0]
+        return {k: v for k, v in first.items() if k != "lr" and isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+    def turn(self, name: str, value: float) -> None:
+        """Set a hyperparameter in all groups."""
+        for group in self.optimizer.param_groups:
+            group[name] = value
+
+    def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """The loss of one mini-batch; its gradient is left in the parameters."""
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = lr * ratio
+        self.optimizer.zero_grad()
+        loss = self.loss(self.model(inputs), targets)
+        loss.backward()
+        return loss.detach()
+
+    def accept(self) -> None:
+        """Let the optimizer make its step."""
+        self.optimizer.step()
+
+    def reject(self) -> None:
+        """Forget the gradient: the weights are what they were."""
+        self.optimizer.zero_grad()
+
+    def snapshot(self) -> Snapshot:
+        """Copies of weights, buffers and the optimizer's state."""
+        return {
+            "weights": [weight.detach().clone() for weight in self.weights],
+            "buffers": [buffer.clone() for buffer in self.buffers],
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot, which stays usable."""
+        with torch.no_grad():
+            for tensor, saved in zip(self.weights, snapshot["weights"], strict=True):
+                tensor.copy_(saved)
+        for buffer, saved in zip(self.buffers, snapshot["buffers"], strict=True):
+            buffer.copy_(saved)
+        self.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
