@@ -106,7 +106,7 @@ class CompiledEngine(FlatEngine):
 
     def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
         if list(model.buffers()):
-            raise ValueError("compile=True needs a model without buffers (no BatchNorm): use GroupNorm, or compile=False")
+            raise ValueError("compile=True needs a model without buffers: use GroupNorm instead of BatchNorm, or not compile")
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
             raise ValueError("compile=True needs a C++ compiler, g++ or clang++: install one, or use compile=False")
         super().__init__(model, loss, rule, weight_decay)
@@ -133,7 +133,7 @@ class CompiledEngine(FlatEngine):
         self._rule_of_tensors = as_tensors(rule, self.x.device)
 
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
-        rate, decay = (torch.tensor(value, device=self.x.device) for value in (lr, self.weight_decay))
+        rate, decay = (scalar(value, self.x.device) for value in (lr, self.weight_decay))
         self._start = self.x
         with torch.no_grad():
             loss, self._proposal = self._step(self._rule_of_tensors, self.x, self.state, inputs, targets, rate, decay)
@@ -153,8 +153,13 @@ def as_tensors(rule: Rule, device: torch.device) -> Rule:
         if isinstance(value, Rule):
             changes[field.name] = as_tensors(value, device)
         elif isinstance(value, float):
-            changes[field.name] = torch.tensor(value, dtype=torch.float64, device=device)
+            changes[field.name] = scalar(value, device)
     return dataclasses.replace(rule, **changes)
+
+
+def scalar(value: float, device: torch.device) -> Tensor:
+    """A number as a tensor without dimensions: in float64 where the device has it, and never widening a vector."""
+    return torch.tensor(value, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
 class TorchEngine:

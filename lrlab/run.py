@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -307,7 +307,7 @@ class Run:
 
     # The loop --------------------------------------------------------------------------------------------------------
 
-    def steps(self, steps: int | None = None) -> Iterator[Record]:
+    def steps(self, steps: int | None = None) -> Generator[Record, None, None]:
         """The loop: make steps, one at each turn of ``for record in run.steps(50)``.
 
         Args:
@@ -323,7 +323,7 @@ class Run:
             raise ValueError(f"steps must be a whole number of at least 0, or None for no end; got {steps!r}")
         return self._loop(steps=steps)
 
-    def _loop(self, steps: int | None = None, epochs: float | None = None) -> Iterator[Record]:
+    def _loop(self, steps: int | None = None, epochs: float | None = None) -> Generator[Record, None, None]:
         self._claim()
         last_step = math.inf if steps is None else self._step + steps
         half_a_step = 0.5 / self._batches.steps_per_epoch(self._knobs.batch_size)  # rounds a fraction of an epoch
@@ -512,6 +512,7 @@ class Run:
         while self._step < step and self._status == "running":
             self._make_step()
         self._script.clear()
+        self._planned = self._knobs
         self._model.train(False)
 
     def _snapshot(self) -> dict[str, Any]:
@@ -639,7 +640,7 @@ class Run:
             raise ValueError(f"the move {late[0]} lies beyond the {steps} steps of this replay; give a larger steps=")
         run._script = deque(script)
         run.train(steps, progress=progress)
-        run._apply_turns()
+        run._apply_turns()  # those after the last step
         run._planned = run._knobs
         return run
 
