@@ -106,7 +106,7 @@ class CompiledEngine(FlatEngine):
 
     def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
         if list(model.buffers()):
-            raise ValueError("compile=True needs a model without buffers: use GroupNorm instead of BatchNorm, or not compile")
+            raise ValueError("compile=True needs a model without buffers: GroupNorm in place of BatchNorm, say")
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
             raise ValueError("compile=True needs a C++ compiler, g++ or clang++: install one, or use compile=False")
         super().__init__(model, loss, rule, weight_decay)

@@ -167,7 +167,7 @@ KNOB_TURNS = st.one_of(
     st.tuples(st.just("lr"), st.floats(1e-4, 1.0)),
     st.tuples(st.just("rho"), st.floats(0.0, 0.99)),
     st.tuples(st.just("weight_decay"), st.floats(0.0, 0.1)),
-    st.tuples(st.just("batch_size"), st.integers(1, 200)),
+    st.tuples(st.just("batch_size"), st.integers(2, 200)),
 )
 LOGS = st.lists(st.tuples(st.integers(0, 60), KNOB_TURNS), max_size=8).map(
     lambda log: [(step, *turn) for step, turn in sorted(log, key=lambda entry: entry[0])]
