@@ -361,7 +361,8 @@ def test_a_rate_is_finite_and_not_negative(schedule: Schedule, ts: list[float]) 
 def test_beyond_its_end_a_schedule_holds_its_last_value(schedule: Schedule, beyond: float) -> None:
     if math.isinf(schedule.length):
         schedule = schedule.until(50)
-    assert schedule(schedule.length + beyond) == schedule(schedule.length)
+    # Not to the last bit: with broken lengths, the sum of the parts' lengths is rounded.
+    assert schedule(schedule.length + beyond) == pytest.approx(schedule(schedule.length), rel=1e-9, abs=1e-12)
 
 
 @law
@@ -418,7 +419,8 @@ def test_periods_repeat(lr: float, period: int, t: int, cycles: int) -> None:
 )
 def test_a_continuous_schedule_does_not_jump(schedule: Schedule, t: float) -> None:
     """On either side of any time, also of a join: |α(t + δ) − α(t)| shrinks with δ."""
-    peak = max(schedule(torch.linspace(0, 500, 201, dtype=torch.float64)).max().item(), schedule(t))
+    first = schedule.parts[0] if isinstance(schedule, Joined) else schedule
+    peak = getattr(first, "max_lr", None) or first.lr
     for delta in (1e-7, -1e-7):
         assert abs(schedule(max(t + delta, 0)) - schedule(t)) <= 1e-4 * peak
 
