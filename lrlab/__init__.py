@@ -1,0 +1,52 @@
+"""lrlab: a laboratory for training neural networks.
+
+    from lrlab import Run, rules, instruments
+
+    run = Run("mlp", "digits", rule=rules.Momentum(rho=0.9), lr=0.1)
+    tuner = instruments.LiveTuner(run)
+
+A name is loaded when it is first used, so that ``import lrlab`` itself does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+# These two functions are named like their modules. Imported here, once, the name means the function for good;
+# loaded later, the import system would set it to the module.
+from lrlab.doctor import doctor
+from lrlab.source import source
+
+if TYPE_CHECKING:
+    from lrlab import data, figures, instruments, models, rules, schedules
+    from lrlab.run import Run
+
+__version__ = version("lrlab")
+
+__all__ = [
+    "Run",
+    "data",
+    "doctor",
+    "figures",
+    "instruments",
+    "models",
+    "rules",
+    "schedules",
+    "source",
+]
+
+_HOME = {"Run": "run"}  # public classes and functions, and the module each lives in
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"lrlab.{_HOME[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"lrlab.{name}")
+    raise AttributeError(f"lrlab has no {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,78 @@
+"""The command ``lrlab``: look at this machine, open the lab, build the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+WELCOME = Path("lectures", "00_welcome.ipynb")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; the result is the exit status."""
+    parser = argparse.ArgumentParser(prog="lrlab", description="A laboratory for training neural networks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    commands.add_parser("doctor", help="show what this machine has, what it lacks and what to do about it")
+    commands.add_parser("lab", help="open JupyterLab on the first lecture; further arguments go to jupyter lab")
+    notebooks = commands.add_parser("notebooks", help="build the notebooks from their sources, or check them")
+    notebooks.add_argument("action", choices=("build", "check"))
+    notebooks.add_argument("names", nargs="*", help="01_learning_rate, for example; all without a name")
+
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.command == "doctor":
+        return _doctor()
+    if known.command == "lab":
+        return _lab(rest)
+    return _notebooks(known.action, known.names)
+
+
+def _doctor() -> int:
+    from lrlab.doctor import doctor
+
+    report = doctor()
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _lab(arguments: list[str]) -> int:
+    root = find_root()
+    if root is None:
+        print(f"No {WELCOME} here. Run lrlab lab in a clone of lrlab's repository.", file=sys.stderr)
+        return 1
+    try:
+        from jupyterlab.labapp import LabApp
+    except ImportError:
+        print("JupyterLab is not installed: pip install 'lrlab[lab]'", file=sys.stderr)
+        return 1
+    # Jupyter prints the address of the page it starts on, with its token: that is the first lecture.
+    options = [f"--ServerApp.root_dir={root}", f"--LabApp.default_url=/lab/tree/{WELCOME.as_posix()}"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        print("lrlab lab runs as root, so it adds --allow-root. A user of your own is safer.", flush=True)
+        options.append("--allow-root")
+    LabApp.launch_instance([*options, *arguments])
+    return 0
+
+
+def find_root() -> Path | None:
+    """The folder that holds the lectures: this one, one above it, or the clone that lrlab is installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / WELCOME).exists():
+            return folder
+    return None
+
+
+def _notebooks(action: str, names: list[str]) -> int:
+    from lrlab import notebooks
+
+    return notebooks.main(action, names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
