@@ -20,7 +20,7 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import data, figures, instruments, models, rules, schedules
+    from lrlab import data, figures, instruments, models, rules, schedules, surfaces
     from lrlab.run import Run
 
 __version__ = version("lrlab")
@@ -35,6 +35,7 @@ __all__ = [
     "rules",
     "schedules",
     "source",
+    "surfaces",
 ]
 
 _HOME = {"Run": "run"}  # public classes and functions, and the module each lives in

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from importlib import metadata
@@ -318,6 +319,7 @@ def test_lab_opens_on_the_first_lecture(tmp_path: Path) -> None:
         page, token = address[0].split("?token=")
         base = page.removesuffix("lab/tree/lectures/00_welcome.ipynb")
         assert base != page, f"it does not open on the first lecture: {page}"
+        wait_until_it_listens(f"{base}api/status", token)  # the address is printed a moment before
         assert get(f"{base}api/status", token)["kernels"] == 0
         assert get(f"{base}api/contents/lectures", token)["content"][0]["name"] == "00_welcome.ipynb"
         with pytest.raises(urllib.error.HTTPError, match="403"):
@@ -329,6 +331,18 @@ def test_lab_opens_on_the_first_lecture(tmp_path: Path) -> None:
     assert ("--allow-root" in said) == (os.geteuid() == 0)
     with pytest.raises(urllib.error.URLError):
         get(f"{base}api/status", token)
+
+
+def wait_until_it_listens(url: str, token: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            get(url, token)
+            return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def get(url: str, token: str) -> dict:
