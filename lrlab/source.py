@@ -41,7 +41,6 @@ def source(obj: object, docstring: bool = True) -> Source:
     >>> source(rules.SGD.step)  # doctest: +SKIP
     """
     shown = obj if inspect.ismodule(obj) or inspect.isclass(obj) or inspect.isroutine(obj) else type(obj)
-    shown = inspect.unwrap(shown) if callable(shown) else shown
     try:
         code = textwrap.dedent(inspect.getsource(shown)).rstrip()
     except (TypeError, OSError):
