@@ -1,0 +1,19 @@
+"""Instruments: parts of the laboratory to touch. Each works by mouse, by keyboard, and headless by its methods."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrlab.instruments.live_tuner import LiveTuner
+
+__all__ = ["LiveTuner"]
+
+_HOME = {"LiveTuner": "live_tuner"}  # the module each name lives in
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"lrlab.instruments has no {name!r}; it has {', '.join(__all__)}")

@@ -1,0 +1,759 @@
+// The live tuner's page: it shows what the kernel sends and sends what the learner does. It keeps no state of its own:
+// a new page says hello and is sent everything. live_tuner.py describes the messages.
+
+import {
+  Surface, accuracy, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor, roundDown, roundUp,
+  short, spread, text, within, xAxis, yAxis,
+} from "./canvas.js";
+
+// ---- One curve's numbers -------------------------------------------------------------------------------------------
+
+// The columns of a row; a row stands for `width` steps (curves.py).
+const [LOSS_LOW, LOSS_HIGH, SMOOTH, LR_LOW, LR_HIGH, LR, ACCURACY, COLUMNS] = [0, 1, 2, 3, 4, 5, 6, 7];
+
+class Track {
+  constructor() {
+    this.cells = new Float32Array(0);
+    this.rows = 0;
+    this.moves = [];
+  }
+
+  /** Take over the kernel's description, and the rows from row `at` on. */
+  update({ at, moves, moves_at, ...description }, values) {
+    Object.assign(this, description);
+    this.rows = at + values.length / COLUMNS;
+    if (this.cells.length < this.rows * COLUMNS) this.grow(2 * this.rows * COLUMNS);
+    this.cells.set(values, at * COLUMNS);
+    this.moves = this.moves.slice(0, moves_at).concat(moves);
+    this.measure();
+  }
+
+  grow(length) {
+    const longer = new Float32Array(length);
+    longer.set(this.cells);
+    this.cells = longer;
+  }
+
+  /** The extremes that the axes need, once per message rather than once per frame. */
+  measure() {
+    this.extremes = { loss: [Infinity, -Infinity], lr: [Infinity, -Infinity], best: 0 };
+    const widen = (range, low, high) => {
+      if (low > 0 && low < range[0]) range[0] = low;
+      if (Number.isFinite(high) && high > range[1]) range[1] = high;
+    };
+    for (let i = 0; i < this.rows; i++) {
+      widen(this.extremes.loss, this.get(i, SMOOTH), this.get(i, SMOOTH));
+      widen(this.extremes.lr, this.get(i, LR_LOW), this.get(i, LR_HIGH));
+      if (this.get(i, ACCURACY) > this.extremes.best) this.extremes.best = this.get(i, ACCURACY);
+    }
+  }
+
+  get(row, column) {
+    return this.cells[row * COLUMNS + column];
+  }
+
+  /** Steps done at the start and at the end of a row. */
+  from(row) {
+    return this.first + row * this.width;
+  }
+
+  to(row) {
+    return Math.min(this.first + (row + 1) * this.width, this.end);
+  }
+
+  /** The row that holds step `step` (counted from 1), or -1. */
+  rowAt(step) {
+    const row = Math.ceil((step - this.first) / this.width) - 1;
+    return row >= 0 && row < this.rows ? row : -1;
+  }
+
+  /** The last finite value of a column up to a row: validations do not happen at every step. */
+  last(column, row = this.rows - 1) {
+    for (let i = row; i >= 0; i--) if (Number.isFinite(this.get(i, column))) return this.get(i, column);
+    return NaN;
+  }
+}
+
+// ---- The picture: three panels over one axis of steps --------------------------------------------------------------
+
+const LEFT = 56;
+const RIGHT = 132;
+const GAP = 26; // between panels: the title of the lower one stands there
+const TOP = 20;
+const AXIS = 22;
+const LINE_HEIGHT = 15;
+
+const PANELS = [
+  { key: "loss", title: "loss (log)", column: SMOOTH, share: 0.54, format: short },
+  { key: "accuracy", title: "validation accuracy (log of the errors)", column: ACCURACY, share: 0.23, format: percent },
+  { key: "lr", title: "applied learning rate (log)", column: LR, share: 0.23, format: short },
+];
+
+const DASHES = [[], [9, 3], [4, 2], [9, 3, 2, 3], [14, 3], [2, 2]];
+
+/** Where each panel lies on a canvas of this size. */
+function frames(width, height) {
+  const free = height - AXIS - TOP - GAP * (PANELS.length - 1);
+  let y = TOP;
+  return PANELS.map(({ share }) => {
+    const frame = { x: LEFT, y, width: width - LEFT - RIGHT, height: free * share };
+    y += frame.height + GAP;
+    return frame;
+  });
+}
+
+/** The values that a panel's axis spans, snapped to round numbers so that it rests while the curves grow. */
+function domainOf(key, tracks) {
+  if (key === "accuracy") return [0, tracks.some((t) => t.extremes.best > 0.985) ? 0.999 : 0.99];
+  const ranges = tracks.map((t) => t.extremes[key]).filter(([low, high]) => low <= high);
+  if (!ranges.length) return key === "loss" ? [0.1, 5] : [0.01, 1];
+  const low = Math.min(...ranges.map((r) => r[0]));
+  const high = Math.max(...ranges.map((r) => r[1]));
+  if (key === "lr") return [roundDown(low / 1.6), roundUp(high * 1.6)];
+  // A diverging loss shoots out of the picture instead of flattening everything below it.
+  const start = Math.max(...tracks.map((t) => t.last(SMOOTH, 0)).filter(Number.isFinite), low);
+  return [roundDown(low / 1.5), roundUp(Math.min(high, 30 * start) * 1.2)];
+}
+
+const SCALES = { loss: logarithmic, accuracy, lr: logarithmic };
+
+function ticksOf(key, domain, height) {
+  if (key === "accuracy") return [0, 0.5, 0.9, 0.99, 0.999].filter((a) => a <= domain[1]);
+  return logTicks(domain, Math.max(2, Math.floor(height / 22)));
+}
+
+class Picture {
+  constructor(canvas) {
+    this.tracks = [];
+    this.cursor = null;
+    this.target = null;
+    this.surface = new Surface(canvas, (...args) => this.paint(...args));
+    this.font = "12px sans-serif";
+  }
+
+  get current() {
+    return this.tracks.find((track) => track.kind === "current");
+  }
+
+  /** The end of the axis of steps. */
+  get room() {
+    return Math.max(20, roomFor(Math.max(...this.tracks.map((track) => track.end), 1)));
+  }
+
+  x(width) {
+    return linear([0, this.room], [LEFT, width - RIGHT]);
+  }
+
+  paint(ctx, width, height, colour) {
+    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
+    const x = this.x(width);
+    // The current run is drawn last, on top.
+    const order = { ghost: 0, run: 1, current: 2 };
+    const tracks = this.tracks.filter((t) => t.rows).sort((a, b) => order[a.kind] - order[b.kind]);
+    const places = frames(width, height);
+    const scales = PANELS.map(({ key }, i) => this.panel(ctx, key, places[i], tracks, colour));
+    PANELS.forEach((panel, i) => this.curves(ctx, panel, places[i], x, scales[i], tracks, colour));
+    for (const track of tracks.filter((t) => t.kind !== "ghost")) this.moves(ctx, track, x, scales[2], colour);
+    const bottom = places[2].y + places[2].height;
+    const wanted = Math.floor((width - LEFT - RIGHT) / 90);
+    xAxis(ctx, bottom + 7, x, linearTicks([0, this.room], wanted).filter(Number.isInteger), count, colour);
+    within(ctx, { textAlign: "left", textBaseline: "top", fillStyle: colour("muted") }, () =>
+      ctx.fillText("steps", width - RIGHT + 22, bottom + 7));
+    if (this.target !== null) this.rule(ctx, x(this.target), bottom, colour("ink"), [3, 3]);
+    if (this.cursor !== null) this.readings(ctx, places, x, scales, tracks, bottom, colour);
+  }
+
+  /** Axis and title of one panel; returns its scale. */
+  panel(ctx, key, frame, tracks, colour) {
+    const domain = domainOf(key, tracks);
+    const y = SCALES[key](domain, [frame.y + frame.height, frame.y]);
+    const { title } = PANELS.find((panel) => panel.key === key);
+    const format = key === "accuracy" ? (a) => `${short(100 * a)} %` : short;
+    yAxis(ctx, frame, y, ticksOf(key, domain, frame.height), format, colour);
+    within(ctx, { textAlign: "left", textBaseline: "bottom", fillStyle: colour("muted") }, () =>
+      ctx.fillText(title, frame.x, frame.y - 4));
+    return y;
+  }
+
+  strokeOf(track, colour) {
+    return track.kind === "ghost" ? colour("ghost") : colour(`series-${track.slot % 7}`);
+  }
+
+  curves(ctx, { key, column, format }, frame, x, y, tracks, colour) {
+    const labels = [];
+    for (const track of tracks) {
+      const stroke = this.strokeOf(track, colour);
+      const look = {
+        strokeStyle: stroke,
+        lineJoin: "round",
+        lineWidth: { ghost: 1, run: 1.5, current: 2 }[track.kind],
+        dash: track.kind === "ghost" ? [2, 3] : DASHES[track.slot % DASHES.length],
+      };
+      const clip = { x: frame.x, y: frame.y, width: frame.width + 4, height: frame.height };
+      within(ctx, { ...look, clip }, () => {
+        if (key === "loss" && track.kind === "current") this.rawLoss(ctx, track, x, y, stroke);
+        if (key === "lr") this.stairs(ctx, track, x, y);
+        else line(ctx, track.rows, (i) => [x(track.to(i)), y(track.get(i, column))]);
+      });
+      labels.push(...this.endLabel(track, key, column, format, x, y, stroke));
+    }
+    const placed = spread(labels, LINE_HEIGHT, frame.y + 6, frame.y + frame.height - 4, RIGHT);
+    for (const label of placed) text(ctx, label.words, label.x, label.y, label.fill, colour("paper"));
+  }
+
+  /** The loss of each mini-batch behind its average; of many steps in one row, the span from lowest to highest. */
+  rawLoss(ctx, track, x, y, stroke) {
+    within(ctx, { globalAlpha: 0.25, lineWidth: 1, dash: [], strokeStyle: stroke }, () => {
+      if (track.width === 1) return line(ctx, track.rows, (i) => [x(track.to(i)), y(track.get(i, LOSS_LOW))]);
+      ctx.beginPath();
+      for (let i = 0; i < track.rows; i++) {
+        if (!(track.get(i, LOSS_HIGH) > 0)) continue;
+        ctx.moveTo(x(track.to(i)), y(Math.max(track.get(i, LOSS_LOW), 1e-12)));
+        ctx.lineTo(x(track.to(i)), y(track.get(i, LOSS_HIGH)) - 1);
+      }
+      ctx.stroke();
+    });
+  }
+
+  /** The applied rate as stairs: it holds during a step and jumps between two. */
+  stairs(ctx, track, x, y) {
+    ctx.beginPath();
+    for (let i = 0; i < track.rows; i++) {
+      const at = x(track.from(i));
+      const [low, high, last] = [LR_LOW, LR_HIGH, LR].map((column) => y(track.get(i, column)));
+      if (!i) ctx.moveTo(at, last);
+      if (low !== high) [low, high].forEach((value) => ctx.lineTo(at, value));
+      ctx.lineTo(at, last);
+      ctx.lineTo(x(track.to(i)), last);
+    }
+    ctx.stroke();
+  }
+
+  /** The name and last value of a curve, beside its end; an old future has its name beside its loss only. */
+  endLabel(track, key, column, format, x, y, fill) {
+    const value = track.last(column);
+    if (!Number.isFinite(value) || (track.kind === "ghost" && key !== "loss")) return [];
+    const words = track.kind === "ghost" ? track.label : `${track.label}  ${format(value)}`;
+    // Where another run goes on from here, its curve starts at this height: the words stand a little above.
+    const lift = track.kind === "current" ? 0 : 10;
+    return [{ words, x: x(track.end) + (lift ? 3 : 8), y: y(value) - lift, fill }];
+  }
+
+  /** A dot on the rate's curve for every turn of a knob: filled for the rate, hollow for any other. */
+  moves(ctx, track, x, y, colour) {
+    const stroke = this.strokeOf(track, colour);
+    const paper = colour("paper");
+    for (const rate of [false, true]) {
+      let before = -Infinity;
+      for (const [step, knob] of track.moves) {
+        // Dragging makes many moves: one dot where they would overlap.
+        if ((knob === "lr") !== rate || step < track.first || x(step) - before < 4) continue;
+        before = x(step);
+        const row = Math.min(Math.max(track.rowAt(step + 1), 0), track.rows - 1);
+        dot(ctx, before, y(track.get(row, LR)), 3.5, rate ? stroke : paper, rate ? paper : stroke);
+      }
+    }
+  }
+
+  rule(ctx, at, bottom, stroke, dash = []) {
+    within(ctx, { strokeStyle: stroke, dash, lineWidth: 1 }, () => line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : TOP]));
+  }
+
+  /** The values under the cursor, each beside its curve, and the step in a box on the axis. */
+  readings(ctx, places, x, scales, tracks, bottom, colour) {
+    const at = x(this.cursor);
+    this.rule(ctx, at, bottom, colour("muted"));
+    const right = at < LEFT + places[0].width * 0.7;
+    PANELS.forEach(({ column, format }, i) => {
+      const labels = [];
+      for (const track of tracks.filter((t) => t.kind !== "ghost")) {
+        const row = track.rowAt(this.cursor);
+        const value = row < 0 ? NaN : track.last(column, row);
+        if (!Number.isFinite(value)) continue;
+        const stroke = this.strokeOf(track, colour);
+        const limit = Math.min(Math.max(scales[i](value), places[i].y), places[i].y + places[i].height);
+        dot(ctx, at, limit, 3.5, stroke, colour("paper"));
+        labels.push({ words: format(value), x: at, y: limit - 9, fill: stroke });
+      }
+      within(ctx, { textAlign: right ? "left" : "right" }, () => {
+        for (const label of spread(labels, LINE_HEIGHT, places[i].y + 6, places[i].y + places[i].height)) {
+          text(ctx, label.words, at + (right ? 8 : -8), label.y, label.fill, colour("paper"));
+        }
+      });
+    });
+    this.turnsAt(ctx, at, x, places[2], right, colour);
+    const words = count(this.cursor);
+    within(ctx, { textAlign: "center", textBaseline: "middle" }, () => {
+      const half = ctx.measureText(words).width / 2 + 6;
+      ctx.fillStyle = colour("ink");
+      ctx.fillRect(at - half, bottom + 4, 2 * half, 17);
+      ctx.fillStyle = colour("paper");
+      ctx.fillText(words, at, bottom + 13);
+    });
+  }
+
+  /** What was turned, where the cursor is on a dot. */
+  turnsAt(ctx, at, x, frame, right, colour) {
+    const near = this.current?.moves.filter(([step]) => Math.abs(x(step) - at) < 5).at(-1);
+    if (!near) return;
+    within(ctx, { textAlign: right ? "left" : "right" }, () =>
+      text(ctx, `${near[1]} → ${near[2]}`, at + (right ? 8 : -8), frame.y + frame.height - 7, colour("ink"), colour("paper")));
+  }
+
+  /** The values under the cursor in words, for those who hear the page. */
+  spoken() {
+    const track = this.current;
+    const row = track?.rowAt(this.cursor) ?? -1;
+    if (row < 0) return "no values here";
+    const [loss, acc, lr] = [SMOOTH, ACCURACY, LR].map((column) => track.last(column, row));
+    const checked = Number.isFinite(acc) ? `, validation accuracy ${percent(acc)}` : "";
+    return `step ${count(this.cursor)}: loss ${short(loss)}${checked}, learning rate ${short(lr)}`;
+  }
+}
+
+// ---- Controls ------------------------------------------------------------------------------------------------------
+
+/** An element with attributes and children. */
+function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+// Jupyter's own shortcuts must leave the keys of a control alone; it looks for this on the control itself.
+const KEYS = { "data-lm-suppress-shortcuts": "true" };
+
+// Icons on a 16 x 16 grid.
+const ICONS = {
+  play: "M4 2.5v11l9.5-5.5z",
+  pause: "M3.5 2.5h3v11h-3zM9.5 2.5h3v11h-3z",
+  step: "M3 2.5v11L10 8zM11 2.5h2.5v11H11z",
+  rewind: "M8 2.5v11L1.5 8zM14.5 2.5v11L8 8z",
+  branch: "M3.5 1.5h2v5.2c1-1 2.4-1.5 5-1.9V2L15 6l-4.5 4V7.200C7 7.700 5.500 8.600 5.500 11v3.500h-2z",
+  reset: "M8 2.500a5.500 5.500 0 1 0 5.400 6.500h-2.100A3.500 3.500 0 1 1 8 4.500c1 0 1.800.4 2.500 1L8.500 7.500H14V2l-2 2A5.500 5.500 0 0 0 8 2.500z",
+  stop: "M3 3h10v10H3z",
+};
+
+function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  const path = document.createElementNS(space, "path");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+function button(name, title, onclick) {
+  const face = ICONS[name] ? [icon(name)] : [];
+  return h("button", { type: "button", title, onclick, ...KEYS }, ...face, h("span", {}, name));
+}
+
+function select(label, onchange) {
+  const node = h("select", { "aria-label": label, onchange, ...KEYS });
+  return { node, box: h("label", { class: "choice" }, h("span", { "aria-hidden": "true" }, label), node) };
+}
+
+/** Make a select offer `options` ([value, words] each) and show `value`; it is rebuilt only when they change. */
+function offer(node, options, value) {
+  const key = JSON.stringify(options);
+  if (node.dataset.options !== key) {
+    node.replaceChildren(...options.map(([value, words]) => h("option", { value }, words)));
+    node.dataset.options = key;
+  }
+  if (document.activeElement !== node) node.value = value;
+}
+
+// How a slider's position becomes a value. `zero` marks scales whose lowest position means exactly 0.
+const KNOB_SCALES = {
+  log: { position: Math.log10, value: (p) => Number((10 ** p).toPrecision(3)), step: 0.05 },
+  zero: { position: Math.log10, value: (p) => Number((10 ** p).toPrecision(3)), step: 0.05, zero: true },
+  fraction: { position: (v) => -Math.log10(1 - v), value: (p) => 1 - Number((10 ** -p).toPrecision(3)), step: 0.05 },
+  power: { position: Math.log2, value: (p) => Math.round(2 ** p), step: 1 },
+};
+
+/** One knob: its name, a slider and a field for the exact number. `turn(value)` is called with what was chosen. */
+class Knob {
+  constructor({ name, label, scale, low, high }, turn) {
+    this.scale = KNOB_SCALES[scale];
+    this.low = this.scale && this.scale.zero ? this.scale.position(low) - this.scale.step : this.scale?.position(low);
+    this.turn = turn;
+    this.field = h("input", {
+      type: "text", inputmode: "decimal", size: 8, "aria-label": `${label}, number`, autocomplete: "off", spellcheck: "false",
+      onchange: () => this.commit(), onkeydown: (event) => this.onKey(event), ...KEYS,
+    });
+    this.slider = this.scale && h("input", {
+      type: "range", "aria-label": label, min: this.low, max: this.scale.position(high), step: this.scale.step,
+      oninput: () => this.slide(), ...KEYS,
+    });
+    const parts = this.slider ? [this.slider, this.field] : [this.field];
+    this.node = h("div", { class: `knob ${name === "lr" ? "wide" : ""}`, "data-knob": name }, h("span", { "aria-hidden": "true" }, label), ...parts);
+  }
+
+  get value() {
+    const position = Number(this.slider.value);
+    if (this.scale.zero && position <= this.low + 1e-9) return 0;
+    return this.scale.value(position);
+  }
+
+  slide() {
+    const value = this.value;
+    this.write(value);
+    this.turn(value, true);
+  }
+
+  commit() {
+    const typed = this.field.value.trim();
+    const number = Number(typed.replace(/,/g, ""));
+    // What is no number goes to the kernel as it is: its error says what is allowed.
+    this.turn(typed === "" || Number.isNaN(number) ? typed : number, false);
+  }
+
+  onKey(event) {
+    if (event.key === "Enter") event.preventDefault(), this.commit();
+    if (event.key === "Escape") this.write(this.shown), this.field.blur();
+  }
+
+  /** Show a value that came from the kernel, unless the learner is typing here. */
+  show(value) {
+    this.shown = value;
+    if (this.slider) {
+      const least = this.scale.zero && value <= 0;
+      this.slider.value = least ? this.low : this.scale.position(value);
+    }
+    this.write(value, document.activeElement === this.field && this.field.value !== this.field.dataset.shown);
+  }
+
+  write(value, typing = false) {
+    const words = short(value, 4);
+    this.slider?.setAttribute("aria-valuetext", short(value));
+    if (typing) return;
+    this.field.value = this.field.dataset.shown = words;
+  }
+}
+
+// ---- The whole instrument ------------------------------------------------------------------------------------------
+
+const SPEEDS = [[0, "full"], [1000, "1,000 /s"], [200, "200 /s"], [50, "50 /s"], [10, "10 /s"]];
+
+class TunerPage {
+  constructor(model, el) {
+    this.model = model;
+    this.name = crypto.randomUUID?.() ?? String(Math.random());
+    this.sent = 0;
+    this.tracks = new Map();
+    this.waiting = null;
+    this.build(el);
+    this.onMessage = (message, buffers) => this.hear(message, buffers);
+    model.on("msg:custom", this.onMessage);
+    // A closed or reloaded page never runs its clean-up, but it does hide.
+    this.onHide = () => this.send({ do: "goodbye" });
+    this.onShow = (event) => event.persisted && this.send({ do: "hello" });
+    addEventListener("pagehide", this.onHide);
+    addEventListener("pageshow", this.onShow);
+    this.send({ do: "hello" });
+  }
+
+  send(message) {
+    this.model.send({ ...message, view: this.name });
+  }
+
+  // -- what the page looks like
+
+  build(el) {
+    this.about = h("span", { class: "about" });
+    this.numbers = ["step", "epoch", "rate"].map((key) => h("span", { class: key }));
+    this.canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "Live tuner", ...KEYS });
+    this.picture = new Picture(this.canvas);
+    this.scrubber = h("input", {
+      type: "range", class: "scrubber", min: 0, step: 1, "aria-label": "step to rewind to or branch from",
+      oninput: () => this.scrub(Number(this.scrubber.value)), onkeydown: (event) => this.onScrubberKey(event), ...KEYS,
+    });
+    this.goal = h("output", { class: "goal", "aria-hidden": "true" });
+    this.knobs = h("div", { class: "knobs" });
+    this.note = h("p", { class: "note" });
+    this.voice = h("div", { class: "voice", "aria-live": "polite" });
+    this.root = h("section", { class: "lrlab", "aria-label": "Live tuner" },
+      h("header", {}, h("strong", {}, "Live tuner"), this.about, h("span", { class: "numbers" }, ...this.numbers)),
+      this.buildBar(),
+      this.canvas,
+      h("div", { class: "along" }, this.scrubber, this.goal),
+      this.knobs, h("footer", {}, this.note, this.buildLog()), this.voice);
+    this.listenToCanvas();
+    el.append(this.root);
+  }
+
+  buildBar() {
+    const go = (name, title, message) => (this[name] = button(name, title, () => this.send(message())));
+    const transport = h("div", { role: "group", "aria-label": "run" },
+      go("play", "Train on, or pause", () => ({ do: this.state.status === "running" ? "pause" : "play" })),
+      go("step", "Make one step", () => ({ do: "step" })),
+      go("rewind", "Go back to the scrubber's place", () => this.free({ do: "rewind", step: this.place })),
+      go("branch", "Start a second run from the scrubber's place", () => this.free({ do: "branch", step: this.place })),
+      go("reset", "Start again with a new seed", () => this.free({ do: "reset" })),
+      go("stop", "Stop, and let go of everything", () => ({ do: "stop" })));
+    this.rule = select("rule", () => this.turn("rule", this.rule.node.value));
+    this.run = select("run", () => this.send({ do: "select", run: Number(this.run.node.value) }));
+    this.speed = select("speed", () => this.send({ do: "speed", speed: Number(this.speed.node.value) }));
+    return h("div", { class: "bar" }, transport, h("div", { class: "choices" }, this.rule.box, this.run.box, this.speed.box));
+  }
+
+  buildLog() {
+    this.upload = h("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => this.replay() });
+    return h("div", { class: "log", role: "group", "aria-label": "moves" },
+      button("save moves", "Download every move as a JSON file", () => this.send({ do: "save" })),
+      button("replay", "Replay the moves of a saved file as a new run", () => this.upload.click()),
+      button("as schedule", "Copy the applied learning rate as a schedule, in Python", () => this.send({ do: "schedule" })),
+      this.upload);
+  }
+
+  // -- what comes from the kernel
+
+  hear(message, buffers) {
+    if (message.is === "news") return this.news(message, buffers);
+    if (message.view !== this.name) return undefined;
+    if (message.is === "file") this.download(message);
+    if (message.is === "copy") this.copy(message.text);
+    return undefined;
+  }
+
+  news({ state, tracks, fresh }, buffers) {
+    if (!fresh && !this.state) return; // part of a story whose beginning is still on its way
+    const before = this.state?.status;
+    this.state = state;
+    if (fresh) this.tracks.clear();
+    tracks.forEach((track, i) => this.track(track.id).update(track, floats(buffers[i])));
+    this.picture.tracks = [...this.tracks.values()];
+    if (this.place !== null && this.place >= state.step) this.free();
+    this.showState();
+    if (before === "running" && state.status !== "running") this.say(this.summary());
+    this.repaint(state.status !== "running");
+  }
+
+  track(id) {
+    if (!this.tracks.has(id)) this.tracks.set(id, new Track());
+    return this.tracks.get(id);
+  }
+
+  /** Paint the news; for learners who asked for less motion, once a second while training. */
+  repaint(now) {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches && !now;
+    if (!calm) return this.picture.surface.redraw();
+    this.waiting ??= setTimeout(() => ((this.waiting = null), this.picture.surface.redraw()), 1000);
+    return undefined;
+  }
+
+  showState() {
+    const { state } = this;
+    const running = state.status === "running";
+    this.root.dataset.status = state.status;
+    write(this.about, state.about);
+    [`step ${count(state.step)}`, `epoch ${state.epoch.toFixed(1)}`, `${running ? count(state.rate) : "–"} steps/s`]
+      .forEach((words, i) => write(this.numbers[i], words));
+    this.face(this.play, running ? "pause" : "play");
+    this.play.disabled = state.status === "diverged"; // there is no way on, only back
+    this.step.disabled = running || this.play.disabled;
+    this.stop.disabled = state.stopped;
+    offer(this.rule.node, state.rules.map((name) => [name, name]), state.rule);
+    this.rule.node.disabled = state.rules.length < 2;
+    offer(this.run.node, state.runs.map((name, i) => [i, name]), state.current);
+    this.run.node.disabled = state.runs.length < 2;
+    const speeds = SPEEDS.some(([speed]) => speed === state.speed) ? SPEEDS : [...SPEEDS, [state.speed, `${short(state.speed)} /s`]];
+    offer(this.speed.node, speeds, state.speed);
+    this.showKnobs();
+    this.showScrubber();
+    this.showNote();
+    this.canvas.setAttribute("aria-label", this.summary());
+  }
+
+  showKnobs() {
+    const layout = JSON.stringify(this.state.knobs.map(({ value, ...rest }) => rest));
+    if (this.layout !== layout) {
+      this.layout = layout;
+      this.controls = this.state.knobs.map((knob) => new Knob(knob, (value, often) => this.turn(knob.name, value, often)));
+      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
+    }
+    // An older value must not pull a slider back from under the learner's finger.
+    const behind = (this.state.heard[this.name] ?? 0) < this.sent;
+    this.state.knobs.forEach(({ value }, i) => behind || this.controls[i].show(value));
+  }
+
+  showNote() {
+    const { error, problem, hint } = this.state;
+    const words = error || problem || this.notice || hint || "";
+    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
+    if (error || problem) this.note.setAttribute("role", "alert");
+    else this.note.removeAttribute("role");
+    write(this.note, words);
+  }
+
+  face(control, name) {
+    if (control.dataset.face === name) return;
+    control.dataset.face = name;
+    control.replaceChildren(icon(name), h("span", {}, name));
+  }
+
+  /** The state in one sentence: the picture's text, and what is announced at a pause. */
+  summary() {
+    const { state } = this;
+    const track = this.picture.current;
+    const words = [`Live tuner, ${state.about}: ${state.status} at step ${count(state.step)}`];
+    if (track?.rows) {
+      words.push(`loss ${short(track.last(SMOOTH))}`);
+      if (Number.isFinite(track.last(ACCURACY))) words.push(`validation accuracy ${percent(track.last(ACCURACY))}`);
+      words.push(`applied learning rate ${short(track.last(LR))}`);
+    }
+    return words.join(", ");
+  }
+
+  say(words) {
+    this.voice.textContent = words;
+  }
+
+  // -- what the learner does
+
+  /** Turn a knob. Sliding sends at most one value per frame, the first at once and the last always. */
+  turn(knob, value, often = false) {
+    this.sent += 1;
+    this.pending = { do: "turn", knob, value, seq: this.sent };
+    if (!often) return this.flush();
+    if (this.flying) return undefined;
+    this.flush();
+    this.flying = requestAnimationFrame(() => ((this.flying = 0), this.flush()));
+    return undefined;
+  }
+
+  flush() {
+    if (this.pending) this.send(this.pending);
+    this.pending = null;
+  }
+
+  /** The step the scrubber was put at, or null while it follows the run. */
+  place = null;
+
+  scrub(step) {
+    const end = this.state?.step ?? 0;
+    this.place = step < end ? Math.max(0, step) : null;
+    this.picture.target = this.place;
+    this.showScrubber();
+    this.picture.surface.redraw();
+  }
+
+  /** Let the scrubber follow the run again; returns `message`, so that it can be sent in the same breath. */
+  free(message) {
+    this.place = this.picture.target = null;
+    return message;
+  }
+
+  showScrubber() {
+    const step = this.place ?? this.state?.step ?? 0;
+    this.scrubber.max = this.picture.room;
+    this.scrubber.value = step;
+    this.scrubber.setAttribute("aria-valuetext", `step ${count(step)}`);
+    write(this.goal, this.place === null ? "" : `◂ step ${count(step)}`);
+    this.rewind.disabled = this.place === null;
+  }
+
+  /** Arrow keys move the scrubber by a hundredth of the axis, with Shift by one step. */
+  onScrubberKey(event) {
+    const direction = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!direction) return;
+    event.preventDefault();
+    this.scrub((this.place ?? this.state.step) + direction * (event.shiftKey ? 1 : this.stride));
+  }
+
+  get stride() {
+    return Math.max(1, Math.round(this.picture.room / 100));
+  }
+
+  listenToCanvas() {
+    const stepUnder = (event) => Math.round(this.picture.x(this.canvas.clientWidth).value(event.offsetX));
+    this.canvas.addEventListener("pointermove", (event) => this.look(stepUnder(event)));
+    this.canvas.addEventListener("pointerleave", () => this.look(null));
+    this.canvas.addEventListener("click", (event) => this.scrub(stepUnder(event)));
+    this.canvas.addEventListener("blur", () => this.look(null));
+    this.canvas.addEventListener("keydown", (event) => this.onCanvasKey(event));
+  }
+
+  /** Put the cursor at a step (null: away). */
+  look(step) {
+    const end = this.picture.tracks.length ? Math.max(...this.picture.tracks.map((track) => track.end)) : 0;
+    this.picture.cursor = step === null || !end ? null : Math.min(Math.max(step, 1), end);
+    this.picture.surface.redraw();
+  }
+
+  onCanvasKey(event) {
+    const stride = event.shiftKey ? 1 : this.stride;
+    const at = this.picture.cursor ?? this.state?.step ?? 0;
+    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 1, End: Infinity }[event.key];
+    if (event.key === "Escape") this.look(null);
+    if (event.key === "Enter" && this.picture.cursor !== null) this.scrub(this.picture.cursor);
+    if (goal === undefined) return;
+    event.preventDefault();
+    this.look(goal);
+    this.say(this.picture.spoken());
+  }
+
+  // -- files and the clipboard
+
+  async replay() {
+    const [file] = this.upload.files;
+    if (file) this.send(this.free({ do: "replay", text: await file.text() }));
+    this.upload.value = ""; // the same file may be chosen twice
+  }
+
+  download({ name, text }) {
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    h("a", { href: url, download: name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  }
+
+  async copy(words) {
+    try {
+      await navigator.clipboard.writeText(words);
+      this.tell(`copied: ${words}`);
+    } catch {
+      this.tell(words); // no clipboard on this page (plain http, say): it can be copied by hand
+    }
+  }
+
+  /** Show a notice for a while in the hint's place. */
+  tell(words) {
+    this.notice = words;
+    this.showNote();
+    this.say(words);
+    clearTimeout(this.forget);
+    this.forget = setTimeout(() => ((this.notice = ""), this.showNote()), 10000);
+  }
+
+  dispose() {
+    this.send({ do: "goodbye" });
+    this.model.off("msg:custom", this.onMessage);
+    removeEventListener("pagehide", this.onHide);
+    removeEventListener("pageshow", this.onShow);
+    clearTimeout(this.waiting);
+    clearTimeout(this.forget);
+    cancelAnimationFrame(this.flying);
+    this.picture.surface.dispose();
+  }
+}
+
+/** The bytes of a message as numbers; they may start anywhere in a larger buffer, which Float32Array does not allow. */
+const floats = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+
+/** Change an element's words only when they differ, so that a selection in them survives. */
+function write(node, words) {
+  if (node.textContent !== words) node.textContent = words;
+}
+
+export default {
+  render({ model, el }) {
+    const page = new TunerPage(model, el);
+    return () => page.dispose();
+  },
+};

@@ -1,0 +1,66 @@
+"""What an instrument shows in a notebook: its JavaScript and CSS, inline, and the widget that carries messages.
+
+Nothing is fetched from outside. The sources are separate files, for people to read; the page gets them as one.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+
+_IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
+
+
+def module(*names: str) -> str:
+    """The JavaScript files as one module, in this order: what one imports must come before it."""
+    return "\n".join(_IMPORT.sub("", _text(name)) for name in names)
+
+
+def style(*names: str) -> str:
+    """The CSS files as one."""
+    return "\n".join(_text(name) for name in names)
+
+
+def _text(name: str) -> str:
+    return (files("lrlab.instruments") / name).read_text(encoding="utf-8")
+
+
+class Page(anywidget.AnyWidget):
+    """A widget whose page and kernel only exchange custom messages; no state is synchronised.
+
+    Args:
+        name: the plain text that stands in for it, the same on every machine.
+        hear: called with each message (a dict) from a page. It is held weakly: a widget lives until it is closed,
+            and must not keep its instrument alive.
+    """
+
+    def __init__(self, name: str, hear: Callable[[Any], None]) -> None:
+        self._name = name
+        super().__init__()
+        listener = weakref.WeakMethod(hear)
+
+        def on_message(_: Any, message: Any, buffers: Any) -> None:
+            listening = listener()
+            if listening is not None:
+                listening(message)
+
+        self.on_msg(on_message)
+
+    def tell(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Send a message to every page that shows this widget."""
+        self.send(message, list(buffers))
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+class TunerPage(Page):
+    """The live tuner's page."""
+
+    _esm = module("canvas.js", "live_tuner.js")
+    _css = style("theme.css", "live_tuner.css")
