@@ -960,7 +960,6 @@ class TorchScheduler(LRScheduler):
         if state_dict["schedule"] != self.schedule.to_spec():
             self.schedule = _spec.from_spec(state_dict["schedule"], REGISTRY)
         self.last_epoch = state_dict["last_epoch"]
-        self._step_count = self.last_epoch + 1
         # torch's own schedulers leave the optimizer's rate to the optimizer's state; here it is right in either order.
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], Tensor):

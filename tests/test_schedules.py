@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
-from lrlab import _spec, schedules
+from lrlab import Run, _spec, rules, schedules
 from lrlab.schedules import (
     Constant,
     Cosine,
@@ -125,6 +125,7 @@ def test_restarts_come_when_the_period_says() -> None:
     restarts = [t for t in range(1, 200) if WarmRestarts(0.1, 10, mult=2)(t) == 0.1]
     assert restarts == [10, 30, 70, 150]
     assert [t for t in range(1, 50) if WarmRestarts(0.1, 10)(t) == 0.1] == [10, 20, 30, 40]
+    assert WarmRestarts(0.1, 10)(10**15 + 5) == WarmRestarts(0.1, 10)(5)  # at once, not cycle by cycle
 
 
 # --- Against torch, where the definitions agree ----------------------------------------------------------------------
@@ -748,6 +749,20 @@ def test_a_resumed_run_goes_on_with_the_planned_rates(scheduler_first: bool, sto
     assert resumed.param_groups[0]["momentum"] == 0.9
 
 
+def test_a_rate_that_is_a_tensor_is_restored_in_place() -> None:
+    def adam() -> Optimizer:
+        rate = torch.tensor(1e-3, dtype=torch.float64)
+        return torch.optim.Adam([torch.nn.Parameter(torch.ones(2))], lr=rate, foreach=False)
+
+    optimizer, resumed = adam(), adam()
+    scheduler, again = schedules.as_torch(LONG, optimizer), schedules.as_torch(LONG, resumed)
+    train(optimizer, scheduler, 7)
+    rate = resumed.param_groups[0]["lr"]
+    again.load_state_dict(scheduler.state_dict())
+    assert resumed.param_groups[0]["lr"] is rate  # what a compiled step holds on to
+    assert rate.item() == LONG(7)
+
+
 def test_a_schedule_of_ones_own_works_and_resumes() -> None:
     class Halving(Schedule):
         def rate(self, t: float) -> float:
@@ -780,6 +795,39 @@ def test_it_is_one_of_torchs_schedulers() -> None:
 def test_as_torch_refuses(schedule: Any, optimizer: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         schedules.as_torch(schedule, optimizer)
+
+
+# --- A run -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_applies_the_planned_rates_wherever_it_comes_from(tmp_path: Any) -> None:
+    plan = Warmup(0.1, 5, start=0.01).then(WarmRestarts(0.1, 10, mult=2))
+    run = Run("mlp", "digits", rule=rules.Momentum(rho=0.8), lr=plan, batch_size=64, device="cpu", validate_every=0)
+    run.train(steps=30, progress=False)
+
+    def rates(run: Run) -> list[float]:
+        return list(run.history["lr"])
+
+    assert rates(run) == [plan(t) for t in range(30)]
+    branch = run.branch(17).train(steps=13, progress=False)
+    loaded = Run.load(run.save(tmp_path / "run.safetensors")).train(steps=10, progress=False)
+    run.rewind(12).train(steps=28, progress=False)
+    assert rates(branch) == [plan(t) for t in range(30)]
+    assert rates(run) == rates(loaded) == [plan(t) for t in range(40)]
+    assert run.knobs["rho"] == 0.8 and run.moves == []
+
+
+def test_a_learners_trace_run_again_is_the_same_run() -> None:
+    run = Run("mlp", "digits", lr=0.1, batch_size=64, device="cpu", validate_every=0)
+    for lr in (0.1, 0.03, 0.004):
+        run.lr = lr
+        run.train(steps=8, progress=False)
+    by_moves = Recorded.from_moves(run.moves, initial=0.1)
+    assert by_moves.until(24)(np.arange(24)).tolist() == run.history["lr"].tolist()
+    again = Run("mlp", "digits", lr=by_moves, batch_size=64, device="cpu", validate_every=0)
+    again.train(steps=24, progress=False)
+    assert again.history["lr"].tolist() == run.history["lr"].tolist()
+    assert again.history["loss"].tolist() == run.history["loss"].tolist()
 
 
 # --- Pictures --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,288 @@
+"""The learning-rate range test: raise the rate at every step, look where the loss falls, choose.
+
+This is the side of it that needs no network: the rates to try, the smoothed loss, when to stop, and what the curve
+advises. Every number here depends on differences of losses only: add a constant to a loss, as far as below zero, and
+the advice stays the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lrlab import figures
+
+_LEAST_STEPS = 10
+
+
+# --- The curve -------------------------------------------------------------------------------------------------------
+
+
+def rates(start: float = 1e-7, end: float = 10.0, steps: int = 100, growth: str = "exponential") -> np.ndarray:
+    """The learning rates of a range test, one per step.
+
+    Args:
+        start, end: the smallest and the largest, 0 < start < end.
+        steps: how many, at least 10.
+        growth: "exponential", the same factor at every step, or "linear", the same amount.
+
+    Returns:
+        float64 [steps], strictly rising from ``start`` to ``end``.
+
+    Raises:
+        ValueError: for an argument outside these ranges.
+
+    >>> rates(1e-3, 1.0, steps=10).round(4).tolist()
+    [0.001, 0.0022, 0.0046, 0.01, 0.0215, 0.0464, 0.1, 0.2154, 0.4642, 1.0]
+    """
+    if not 0 < start < end < math.inf:
+        raise ValueError(f"rates: 0 < start < end is needed, got start={start!r}, end={end!r}. Try 1e-7 and 10.")
+    if steps < _LEAST_STEPS:
+        raise ValueError(f"rates: steps must be at least {_LEAST_STEPS}, got {steps!r}. 100 is a good number.")
+    if growth not in ("exponential", "linear"):
+        raise ValueError(f"rates: growth must be 'exponential' or 'linear', got {growth!r}.")
+    return np.geomspace(start, end, steps) if growth == "exponential" else np.linspace(start, end, steps)
+
+
+def smooth(losses: Sequence[float] | np.ndarray, smoothing: float = 0.98) -> np.ndarray:
+    """The exponential moving average, right from its first value: `s ← β·s + (1 − β)·l`, given as `s / (1 − βⁿ)`.
+
+    Without the division (Adam's bias correction) the average would start near 0 whatever the losses are.
+
+    Args:
+        losses: [n].
+        smoothing: β in [0, 1); 0 leaves the losses as they are.
+
+    >>> smooth([7.0, 7.0, 7.0]).round(12).tolist()
+    [7.0, 7.0, 7.0]
+    """
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smooth: smoothing must be in [0, 1), got {smoothing!r}. 0.98 averages about 50 steps.")
+    average, smoothed = 0.0, []
+    for n, loss in enumerate(losses, start=1):
+        average = smoothing * average + (1 - smoothing) * float(loss)
+        smoothed.append(average / (1 - smoothing**n))
+    return np.array(smoothed, dtype=np.float64)
+
+
+def diverged(losses: Sequence[float] | np.ndarray, smoothing: float = 0.98) -> bool:
+    """Whether a range test should stop here: the last loss is not finite, or the smoothed one has climbed above its
+    first level by three times what it had fallen, and by more than twelve times the noise from batch to batch.
+
+    The usual bar, a multiple of the lowest loss, means nothing for a loss below zero.
+
+    >>> diverged([2.3, 2.3, 2.2, 2.1, 2.0])
+    False
+    >>> diverged([2.3, 2.3, 2.2, 2.1, 2.0, 90.0, 5000.0])
+    True
+    """
+    losses = np.asarray(losses, dtype=np.float64)
+    if not np.isfinite(losses[-1]):
+        return True
+    smoothed, top = smooth(losses, smoothing), _level(losses[:_LEAST_STEPS])
+    fall = max(top - smoothed.min(), 4 * _noise(losses), 1e-3 * abs(top))
+    return bool(smoothed[-1] > top + 3 * fall)
+
+
+def _level(losses: np.ndarray) -> float:
+    return float(np.median(losses))
+
+
+def _noise(losses: np.ndarray) -> float:
+    """The standard deviation from batch to batch at the beginning, from the differences of neighbours.
+
+    Differences, so that a trend hardly enters; their median, so that an explosion does not: for normal noise of
+    standard deviation σ the median of |difference| is 0.6745·√2·σ.
+    """
+    if len(losses) < 2:
+        return 0.0
+    return float(np.median(np.abs(np.diff(losses[: 2 * _LEAST_STEPS]))) / (0.6745 * math.sqrt(2)))
+
+
+# --- What the curve advises ------------------------------------------------------------------------------------------
+
+
+class NoAdvice(Exception):
+    """Why a rule has nothing to say about this curve."""
+
+
+@dataclass(frozen=True, eq=False)
+class RangeTest:
+    """A recorded range test and its advice.
+
+    Args:
+        lrs: the rates that were applied, float64 [n], > 0 and strictly rising; n ≥ 10.
+        losses: the loss at each of them, float64 [n], before the step with that rate. From the first value that is not
+            finite on, everything is cut off, and so are its rates.
+        smoothing: β of the moving average that the advice is read from, in [0, 1).
+
+    Raises:
+        ValueError: lists of different lengths, too short, unsorted, or with a rate that is not positive.
+
+    >>> lrs = rates(1e-5, 10, steps=100)
+    >>> losses = 2.0 - 1.5 / (1 + 0.01 / lrs) + lrs**3    # falls around 0.01, explodes above 1
+    >>> result = RangeTest(lrs, losses, smoothing=0.0)
+    >>> {rule: round(lr, 3) for rule, lr in result.suggestions.items()}
+    {'steepest': 0.009, 'valley': 0.003, 'minimum_over_10': 0.027, 'midpoint': 0.009}
+    """
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    smoothing: float = 0.98
+
+    def __post_init__(self) -> None:
+        lrs, losses = _vector("lrs", self.lrs), _vector("losses", self.losses)
+        if len(lrs) != len(losses):
+            raise ValueError(f"RangeTest: there must be one loss for each rate, got {len(losses)} for {len(lrs)}.")
+        if len(lrs) < _LEAST_STEPS:
+            raise ValueError(f"RangeTest: at least {_LEAST_STEPS} rates are needed, got {len(lrs)}.")
+        if not (np.isfinite(lrs).all() and lrs[0] > 0 and (np.diff(lrs) > 0).all()):
+            raise ValueError(f"RangeTest: lrs must be positive and rise strictly, got {lrs}. Sort them.")
+        bad = np.flatnonzero(~np.isfinite(losses))
+        end = bad[0] if len(bad) else len(losses)
+        object.__setattr__(self, "lrs", lrs[:end])
+        object.__setattr__(self, "losses", losses[:end])
+        smooth([], self.smoothing)
+
+    @cached_property
+    def smoothed(self) -> np.ndarray:
+        """The bias-corrected moving average of the losses, float64 [n]."""
+        return smooth(self.losses, self.smoothing)
+
+    @property
+    def suggestions(self) -> dict[str, float | None]:
+        """The learning rate that each rule advises, by the rule's name; None where `reasons` says why there is none."""
+        return {rule: lr for rule, (lr, _) in self._advice.items()}
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why a rule has nothing to say, for each rule without a suggestion."""
+        return {rule: reason for rule, (lr, reason) in self._advice.items() if lr is None}
+
+    @cached_property
+    def _advice(self) -> dict[str, tuple[float | None, str]]:
+        advice: dict[str, tuple[float | None, str]] = {}
+        for name, rule in RULES.items():
+            try:
+                advice[name] = (rule(self), "")
+            except NoAdvice as reason:
+                advice[name] = (None, str(reason))
+        return advice
+
+    @cached_property
+    def _slope(self) -> slice:
+        """Where the smoothed loss falls: from the end of the first tenth, which is the level at rest, to the bottom."""
+        if len(self.lrs) < _LEAST_STEPS:
+            raise NoAdvice(f"only {len(self.lrs)} finite losses: start with a smaller rate")
+        rest = max(3, len(self.lrs) // 10)
+        bottom = rest + int(np.argmin(self.smoothed[rest:]))
+        fall = self._top - self.smoothed[bottom]
+        if fall <= max(self._chance(rest), 1e-6 * abs(self._top)):
+            raise NoAdvice(
+                f"the loss falls by {max(fall, 0):.2g}, which the noise from batch to batch explains: no rate in this "
+                "range teaches the model anything, or every one is too large"
+            )
+        if bottom - rest < 2:
+            raise NoAdvice("the loss rises from the first rates on: start with a smaller one")
+        return slice(rest, bottom + 1)
+
+    def _chance(self, rest: int) -> float:
+        """The fall that noise alone may show: one deviation for the level at rest, four for the lowest average."""
+        share = max(math.sqrt((1 - self.smoothing) / (1 + self.smoothing)), 1 / math.sqrt(rest))
+        return (1 + 4 * (share if self.smoothing else 1)) * _noise(self.losses)
+
+    @property
+    def _top(self) -> float:
+        """The level of the loss before anything is learned: the median over the first tenth of the rates."""
+        return _level(self.losses[: max(3, len(self.lrs) // 10)])
+
+    def plot(self, title: str = "The loss while the learning rate rises") -> Figure:
+        """The raw and the smoothed loss over the rate, with every suggestion marked on the curve."""
+        fig, ax = figures.figure(title)
+        ax.plot(self.lrs, self.losses, color="#BBBBBB", linestyle="-", linewidth=0.8, label="loss of the batch")
+        ax.plot(self.lrs, self.smoothed, **figures.style(0), label="smoothed")
+        low, high = _window(self.losses, self.smoothed)
+        ax.set(xlabel="learning rate α", ylabel="loss", xscale="log", ylim=(low, high))
+        given = {rule: lr for rule, lr in self.suggestions.items() if lr is not None}
+        for number, (rule, lr) in enumerate(sorted(given.items(), key=lambda item: -item[1]), start=1):
+            style = figures.style(number)
+            ax.axvline(lr, linewidth=1.2, label="_", **style)
+            height = high - 0.07 * number * (high - low)
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            ax.text(lr, height, f"{rule} {lr:.2g} ", color=style["color"], fontsize=9, ha="right", bbox=box)
+        figures.direct_labels(ax)
+        return fig
+
+
+def steepest(test: RangeTest) -> float:
+    """Where the smoothed loss falls most for each factor in the rate: the minimum of `dL / d ln α`.
+
+    In the logarithm, because a range test walks in factors; the derivative in α itself would almost always point at
+    one of the smallest rates, where a step to the right is tiny.
+    """
+    slope = test._slope
+    derivative = np.gradient(test.smoothed, np.log(test.lrs))
+    return float(test.lrs[slope][np.argmin(derivative[slope])])
+
+
+def valley(test: RangeTest) -> float:
+    """The middle, in ln α, of the longest valley: the longest falling subsequence of the smoothed loss.
+
+    Small rises inside the valley do not end it. fastai's rule of this name takes the middle in a slightly other way.
+    """
+    slope = test._slope
+    losses = test.smoothed[slope.start :]
+    length = np.ones(len(losses), dtype=int)
+    first = np.arange(len(losses))  # where the longest falling subsequence that ends here begins
+    for i in range(1, len(losses)):
+        above = np.flatnonzero(losses[:i] > losses[i])
+        if len(above):
+            before = above[np.argmax(length[above])]
+            length[i], first[i] = length[before] + 1, first[before]
+    last = int(np.argmax(length))
+    lrs = test.lrs[slope.start :]
+    return math.sqrt(lrs[first[last]] * lrs[last])
+
+
+def minimum_over_10(test: RangeTest) -> float:
+    """A tenth of the rate at which the smoothed loss is lowest; there it is about to rise, so the rate is too large."""
+    bottom = test._slope.stop - 1
+    if bottom == len(test.lrs) - 1:
+        raise NoAdvice(f"the loss still falls at the largest rate, {test.lrs[-1]:.2g}: raise the end of the range")
+    return float(test.lrs[bottom] / 10)
+
+
+def midpoint(test: RangeTest) -> float:
+    """The middle of the descending slope, in ln α: half-way from where 10 % of the fall is done to where 90 % is."""
+    slope = test._slope
+    done = (test._top - test.smoothed[slope]) / (test._top - test.smoothed[slope.stop - 1])
+    lrs = test.lrs[slope]
+    return math.sqrt(lrs[np.argmax(done >= 0.1)] * lrs[np.argmax(done >= 0.9)])
+
+
+#: Every rule by its name; each raises `NoAdvice` with the reason when it has none.
+RULES: dict[str, Callable[[RangeTest], float]] = {
+    rule.__name__: rule for rule in (steepest, valley, minimum_over_10, midpoint)
+}
+
+
+def _vector(name: str, values: Sequence[float] | np.ndarray | Tensor) -> np.ndarray:
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"RangeTest: {name} must be a list of numbers, [n], got the shape {list(array.shape)}.")
+    return array
+
+
+def _window(losses: np.ndarray, smoothed: np.ndarray) -> tuple[float, float]:
+    """What of the losses to show: the fall and as much above it, not the explosion."""
+    if not len(losses):
+        return 0.0, 1.0
+    rest, bottom = losses[:_LEAST_STEPS], min(losses.min(), smoothed.min())
+    span = max(rest.max() - bottom, 1e-12)
+    return bottom - 0.05 * span, rest.max() + 0.5 * span
