@@ -20,7 +20,7 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import data, figures, instruments, models, rules, schedules, surfaces
+    from lrlab import data, figures, instruments, models, optim, rules, schedules, surfaces
     from lrlab.run import Run
 
 __version__ = version("lrlab")
@@ -32,6 +32,7 @@ __all__ = [
     "figures",
     "instruments",
     "models",
+    "optim",
     "rules",
     "schedules",
     "source",
