@@ -76,10 +76,10 @@ class TensorBatches:
         """The next mini-batch: ``x [batch_size, ...]``, ``y [batch_size, ...]``."""
         self._turn_page(batch_size)
         x, y = self._epoch_in_order()
-        batch = slice(self.position, self.position + batch_size)
+        start = self.position
         self.position += batch_size
         self._turn_page(batch_size)
-        return x[batch], y[batch]
+        return x.narrow(0, start, batch_size), y.narrow(0, start, batch_size)
 
     def _turn_page(self, batch_size: int) -> None:
         if self.position + batch_size > len(self):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrlab.rules import Rule, State
+from lrlab.rules import Rule, State, check_step
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Snapshot = dict[str, Any]
@@ -62,6 +62,8 @@ class FlatEngine:
         first = rule.init(self.x)
         if self.state.keys() != first.keys():
             self.state = first
+        check_step(rule, self.x, self.x, self.state, 0.0)  # once here, so that each step may be the bare formula
+        self._formula = bare_step(rule)
 
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
         """The loss of one mini-batch, and the weights and rule state after a step on its gradient."""
@@ -73,7 +75,7 @@ class FlatEngine:
         g = flatten(torch.autograd.grad(loss, self.weights, materialize_grads=True))
         if self.weight_decay:
             g = g + self.weight_decay * self.x
-        self._start, self._proposal = x, self.rule.step(x, g, self.state, lr)
+        self._start, self._proposal = x, self._formula(self.rule, x, g, self.state, lr)
         return loss.detach()
 
     def accept(self) -> None:
@@ -141,7 +143,7 @@ class CompiledEngine(FlatEngine):
 
 
 def bare_step(rule: Rule) -> Any:
-    """The formula of a rule without the checks around it, which a compiler cannot look into."""
+    """The formula of a rule without the checks around it: they cost time, and a compiler cannot look into them."""
     return inspect.unwrap(type(rule).step)
 
 

@@ -377,8 +377,7 @@ class Run:
         self._whole = False
         epoch, lr = self.epoch, self._rate(self._knobs)
         inputs, targets = self._batches.next(self._knobs.batch_size)
-        with self._randomness():
-            loss = self._engine.propose(inputs, targets, lr)
+        loss = self._propose(inputs, targets, lr)
         value: float | Tensor = loss
         if self._reads_every_loss:
             value = loss.item()
@@ -415,16 +414,13 @@ class Run:
             finally:
                 self._reads_every_loss = False
 
-    @contextlib.contextmanager
-    def _randomness(self) -> Iterator[None]:
-        """Inside, torch's global generators are those of this step alone; outside, they are the user's."""
+    def _propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """Ask the engine for a step. What it draws is this step's own; the user's generators are left alone."""
         if not self._stochastic:
-            yield
-            return
-        cuda = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
+            return self._engine.propose(inputs, targets, lr)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed_of(self.seed, "step", self._step))
-            yield
+            return self._engine.propose(inputs, targets, lr)
 
     def train(self, steps: int | None = None, *, epochs: float | None = None, progress: bool = True) -> Run:
         """Make steps, with a progress bar; returns the run.
