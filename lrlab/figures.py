@@ -146,8 +146,8 @@ def _last_visible_point(ax: Axes, line: Line2D) -> tuple[float, float] | None:
 
 def _line_height(ax: Axes) -> float:
     """The height of one line of text as a fraction of the axes, once the layout is known."""
-    fig = ax.get_figure(root=True)
-    assert fig is not None
+    fig = ax.figure
+    assert isinstance(fig, Figure)
     with _drawing:
         fig.draw_without_rendering()
     return 1.35 * (_FONT_SIZE - 1) / 72 * fig.dpi / ax.get_window_extent().height
