@@ -62,8 +62,7 @@ def check_number(name: str, value: Any, allowed: Range) -> None:
     if not is_tensor and (isinstance(value, bool) or not isinstance(value, Real)):
         raise TypeError(
             f"{name} must be a number or a tensor of numbers in {allowed.text}, not {value!r} of type "
-            f"{type(value).__name__}; a schedule is applied from outside, step by step: "
-            f"dataclasses.replace(rule, {name}=schedule(t)), or run.turn({name!r}, value)"
+            f"{type(value).__name__}; of a schedule, give the value for the step: schedule(t)"
         )
     holds = allowed.holds(value)
     if not (bool(holds.all()) if isinstance(holds, Tensor) else holds):
