@@ -165,9 +165,9 @@ def draw_masters(face: str, characters: str) -> npt.NDArray[np.bool_]:
     if (blank := (top == bottom) | (left == right)).any():
         raise ValueError(f"characters={characters!r}: {characters[blank.argmax()]!r} draws nothing")
     # One size for the whole set, or "o" would grow to "O".
-    scale = MASTER * min(HEIGHT / (bottom.max() - top.min()), 1.5 * WIDTH / (right - left).max())
-    font = font.font_variant(size=scale * MASTER)
-    baseline = MASTER / 2 - scale * (top.min() + bottom.max()) / 2
+    size = int(MASTER * MASTER * min(HEIGHT / (bottom.max() - top.min()), 1.5 * WIDTH / (right - left).max()))
+    font = font.font_variant(size=size)
+    baseline = MASTER / 2 - size / MASTER * (top.min() + bottom.max()) / 2
     return np.stack([_draw_master(font, character, baseline) for character in characters])
 
 
@@ -200,23 +200,24 @@ def _has_all(face: str, characters: str) -> bool:
     return set(map(ord, characters)) <= get_font(str(_path(face))).get_charmap().keys()
 
 
-def _hash(key: str, pixels: npt.NDArray[np.uint8]) -> str:
-    return hashlib.sha256(key.encode() + pixels.tobytes()).hexdigest()
+def _hash(key: str, pixels: npt.NDArray) -> str:
+    return hashlib.sha256(f"{key} {pixels.dtype} {pixels.shape} ".encode() + pixels.tobytes()).hexdigest()
 
 
 def _read(path: Path, key: str) -> npt.NDArray[np.uint8] | None:
     """The cached pictures; None if there are none, or if they are not what was written."""
-    if not path.exists():
-        return None
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            pixels, expected = file.get_tensor("pixels"), file.metadata()["sha256"]
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError):
-        expected = None
-    if expected is None or _hash(key, pixels) != expected:
-        warnings.warn(f"the cached pictures in {path} are damaged: drawing them again", RuntimeWarning, stacklevel=5)
+            pixels = file.get_tensor("pixels")
+            if _hash(key, pixels) == file.metadata()["sha256"]:
+                return pixels
+    except FileNotFoundError:
         return None
-    return pixels
+    except Exception:  # a damaged header can say anything: another type, a wrong length, no metadata
+        pass
+    if path.is_file():
+        warnings.warn(f"the cached pictures in {path} are damaged: drawing them again", RuntimeWarning, stacklevel=5)
+    return None
 
 
 def _write(path: Path, key: str, pixels: npt.NDArray[np.uint8]) -> None:
