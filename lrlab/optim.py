@@ -285,15 +285,15 @@ class _Readable:
         x = self.flat.get("true_x", point)
         state = {name: value for name, value in self.flat.items() if name != "true_x"}
         counts = self.counts
-        for piece in _pieces(x):
-            part = {name: value[piece] for name, value in state.items()}
-            new_x, new = rule.step(x[piece], g[piece], {**part, **self.counts}, lr)
-            x[piece] = new_x
-            for name, value in part.items():
-                value.copy_(new[name])
+        for x_part, g_part, *parts in zip(_pieces(x), _pieces(g), *map(_pieces, state.values()), strict=True):
+            part = dict(zip(state, parts, strict=True))
+            new_x, new = rule.step(x_part, g_part, {**part, **self.counts}, lr)
+            x_part.copy_(new_x)
+            for name in part:
+                part[name].copy_(new[name])
             counts = {name: new[name] for name in counts}
-        for name, value in self.counts.items():
-            value.copy_(counts[name])
+        for name in counts:
+            self.counts[name].copy_(counts[name])
         if "true_x" in self.flat:
             x = rule.gradient_point(x, {**state, **self.counts})
         if x.data_ptr() != self.params[0].data_ptr():
@@ -308,11 +308,9 @@ def _flatten(tensors: list[Tensor]) -> Tensor:
     return tensors[0].detach().reshape(-1) if len(tensors) == 1 else torch.cat([t.reshape(-1) for t in tensors])
 
 
-def _pieces(x: Tensor) -> list[slice]:
-    """Slices of `PIECE` elements on the CPU; one slice where there is no cache to stay in."""
-    if x.device.type != "cpu" or len(x) <= PIECE:
-        return [slice(None)]
-    return [slice(i, i + PIECE) for i in range(0, len(x), PIECE)]
+def _pieces(x: Tensor) -> list[Tensor]:
+    """Views of `PIECE` elements on the CPU; the whole where there is no cache to stay in."""
+    return list(x.split(PIECE)) if x.device.type == "cpu" and len(x) > PIECE else [x]
 
 
 def gradient(p: Tensor) -> Tensor:
