@@ -62,5 +62,5 @@ class Page(anywidget.AnyWidget):
 class TunerPage(Page):
     """The live tuner's page."""
 
-    _esm = module("canvas.js", "live_tuner.js")
-    _css = style("theme.css", "live_tuner.css")
+    _esm = module("canvas.js", "controls.js", "live_tuner.js")
+    _css = style("theme.css", "controls.css", "live_tuner.css")
