@@ -118,8 +118,8 @@ class RangeTest:
 
     Args:
         lrs: the rates that were applied, float64 [n], > 0 and strictly rising; n ≥ 10.
-        losses: the loss at each of them, float64 [n], before the step with that rate. From the first value that is not
-            finite on, everything is cut off, and so are its rates.
+        losses: the loss at each of them, float64 [n], before the step with that rate; NaN for the rates that a test
+            which stopped did not reach. From the first value that is not finite on, everything is cut off.
         smoothing: β of the moving average that the advice is read from, in [0, 1).
 
     Raises:
@@ -195,7 +195,7 @@ class RangeTest:
     def _chance(self, rest: int) -> float:
         """The fall that noise alone may show: one deviation for the level at rest, four for the lowest average."""
         share = max(math.sqrt((1 - self.smoothing) / (1 + self.smoothing)), 1 / math.sqrt(rest))
-        return (1 + 4 * (share if self.smoothing else 1)) * _noise(self.losses)
+        return (1 + 4 * share) * _noise(self.losses)
 
     @property
     def _top(self) -> float:
@@ -223,8 +223,8 @@ class RangeTest:
 def steepest(test: RangeTest) -> float:
     """Where the smoothed loss falls most for each factor in the rate: the minimum of `dL / d ln α`.
 
-    In the logarithm, because a range test walks in factors; the derivative in α itself would almost always point at
-    one of the smallest rates, where a step to the right is tiny.
+    In the logarithm, because a range test walks in factors. The derivative in α itself, `1/α` times this one, points
+    at smaller rates, and with some noise at the very smallest.
     """
     slope = test._slope
     derivative = np.gradient(test.smoothed, np.log(test.lrs))

@@ -452,6 +452,7 @@ def test_joins_are_associative() -> None:
 def test_the_kind_of_time_is_the_kind_of_rate() -> None:
     schedule = Cosine(0.1, 10)
     assert type(schedule(3)) is type(schedule(3.5)) is type(schedule(np.int64(3))) is float
+    assert schedule(np.float32(3)) == schedule(np.int8(3)) == schedule(3.0) == schedule(3)
     assert schedule(torch.tensor(3)).shape == ()
     assert schedule(torch.tensor(3)).dtype == torch.float64
     assert schedule(torch.zeros(2, 0, 3)).shape == (2, 0, 3)
