@@ -88,6 +88,8 @@ class Setup:
         elif isinstance(source, tuple):
             if len(source) != 2:
                 raise TypeError(f"data as a tuple must be a pair (x, y), got {len(source)} things")
+            if torch.as_tensor(source[1]).is_floating_point():
+                return self._regression(*source)
             held_out = 0.0 if self.given["validation"] is not None else 0.2
             source = data.from_tensors(*source, validation=held_out, test=0.0, device=device)
         if not isinstance(source, Dataset):
@@ -97,12 +99,20 @@ class Setup:
         validation = self._own_validation() or dataset.validation
         return Material(dataset.name, device, dtype, dataset.train, validation if len(validation.x) else None, dataset)
 
+    def _regression(self, x: Any, y: Any) -> Material:
+        """The user's ``(x, y)`` with real numbers to predict, all of it to train on."""
+        x, y = torch.as_tensor(x), torch.as_tensor(y)
+        if len(x) != len(y) or not len(x):
+            raise ValueError(f"x and y must be equally long and not empty: x has {len(x)} examples, y has {len(y)}")
+        train = Split(x.to(self.device, self.dtype), y.to(self.device, self.dtype))
+        return Material("your data", self.device, self.dtype, train, self._own_validation(), None)
+
     def _own_validation(self) -> Split | None:
         own = self.given["validation"]
         if own is None:
             return None
         x, y = whole_loader(own) if isinstance(own, DataLoader) else (torch.as_tensor(own[0]), torch.as_tensor(own[1]))
-        return Split(x.to(self.device, self.dtype), y.to(self.device))
+        return Split(x.to(self.device, self.dtype), y.to(self.device, self.dtype if y.is_floating_point() else None))
 
     def build_model(self, material: Material) -> nn.Module:
         """The network with the first weights of this seed, on the device. The user's generators are left alone."""

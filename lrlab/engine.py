@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -129,16 +130,20 @@ class CompiledEngine(FlatEngine):
             return loss, bare_step(rule)(rule, x, g + decay * at, state, lr)
 
         self._step = torch.compile(step)
+        self._settings = (math.nan, math.nan)  # the numbers that are on the device as tensors now
 
     def set_rule(self, rule: Rule) -> None:
         super().set_rule(rule)
         self._rule_of_tensors = as_tensors(rule, self.x.device)
 
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
-        rate, decay = (scalar(value, self.x.device) for value in (lr, self.weight_decay))
+        if (lr, self.weight_decay) != self._settings:
+            self._settings = (lr, self.weight_decay)
+            self._rate, self._decay = (scalar(value, self.x.device) for value in self._settings)
         self._start = self.x
-        with torch.no_grad():
-            loss, self._proposal = self._step(self._rule_of_tensors, self.x, self.state, inputs, targets, rate, decay)
+        loss, self._proposal = self._step(
+            self._rule_of_tensors, self.x, self.state, inputs, targets, self._rate, self._decay
+        )
         return loss
 
 

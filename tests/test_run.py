@@ -597,6 +597,16 @@ def test_images_of_the_wrong_shape_for_a_named_model():
         Run("cnn", (TOY_X, TOY_Y))
 
 
+def test_regression_on_real_numbers():
+    line = TOY_X @ torch.tensor([[1.0], [-2.0]])
+    run = Run(lambda: nn.Linear(2, 1), (TOY_X, line), loss="mse", lr=0.1, validation=(TOY_X[:20], line[:20]))
+    run.train(200, progress=False)
+    assert run.history["loss"][-1] < 1e-6
+    assert run.validate()[0] < 1e-6 and np.isnan(run.validate()[1])
+    with pytest.raises(ValueError, match="equally long"):
+        Run(lambda: nn.Linear(2, 1), (TOY_X, line[:5]), loss="mse")
+
+
 def test_loader_without_length_or_pairs_and_a_fixed_batch_size():
     class Stream(torch.utils.data.IterableDataset):
         def __iter__(self):
