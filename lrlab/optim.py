@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -177,7 +177,7 @@ class Optimizer(torch.optim.Optimizer):
         """Drop what is only kept to be quick; it is made again from the groups and the state."""
         self._settings = list(_to_group(self.rule))
         self._known_rules: dict[int, tuple[list[Any], Rule]] = {}
-        self._known_workers: dict[int, tuple[list[int], list[_Readable] | list[_Fused]]] = {}
+        self._known_workers: dict[int, tuple[list[int], list[Worker]]] = {}
 
     def _check_group(self, group: dict[str, Any]) -> None:
         check_number("lr", group["lr"], rules.POSITIVE)
@@ -196,7 +196,7 @@ class Optimizer(torch.optim.Optimizer):
             self._known_rules[index] = values, _from_group(self.rule, group)
         return self._known_rules[index][1]
 
-    def _workers(self, index: int, group: dict[str, Any]) -> list[_Readable] | list[_Fused]:
+    def _workers(self, index: int, group: dict[str, Any]) -> list[Worker]:
         """Who steps this group; chosen anew when other parameters have a gradient than at the step before."""
         params = [p for p in group["params"] if p.grad is not None]
         key = [id(p) for p in params]
@@ -204,7 +204,9 @@ class Optimizer(torch.optim.Optimizer):
             self._known_workers[index] = key, self._new_workers(params)
         return self._known_workers[index][1]
 
-    def _new_workers(self, params: list[Tensor]) -> list[_Readable] | list[_Fused]:
+    def _new_workers(self, params: list[Tensor]) -> list[Worker]:
+        if not params:
+            return []
         states = [self._state(p) for p in params]
         if has_kernel(self.rule) and all(suits_kernel(p) for p in params):
             return [_Fused(params, states)]
@@ -255,6 +257,12 @@ def _owns_weight_decay(rule: Rule) -> bool:
     return "weight_decay" in rule.hyperparameters() or (isinstance(inner, Rule) and _owns_weight_decay(inner))
 
 
+class Worker(Protocol):
+    """Who steps some of the parameters of a group, all with the same settings."""
+
+    def step(self, rule: Rule, lr: Number, weight_decay: Number, maximize: bool) -> None: ...
+
+
 # The readable way -----------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +275,7 @@ class _Readable:
         self.flat, self.counts = {}, {}
         for name in states[0]:
             if name in counters:
-                self.counts[name] = states[0][name].detach().reshape(1).double()
+                self.counts[name] = states[0][name].reshape(1).to(torch.float64, copy=True)
                 views = [self.counts[name].view(())] * len(states)
             else:
                 self.flat[name] = torch.cat([state[name].reshape(-1) for state in states])
@@ -338,7 +346,7 @@ class _Fused:
         for p, state in zip(params, states, strict=True):
             for name, value in state.items():
                 state[name] = value.float() if name == "t" else _laid_out(value, p)
-        self.states = {name: [state[name] for state in states] for name in (states[0] if states else ())}
+        self.states = {name: [state[name] for state in states] for name in states[0]}
 
     def step(self, rule: Rule, lr: Number, weight_decay: Number, maximize: bool) -> None:
         grads = [_laid_out(gradient(p), p) for p in self.params]
