@@ -213,7 +213,7 @@ class Optimizer(torch.optim.Optimizer):
         together: dict[Any, list[int]] = {}
         for i, (p, state) in enumerate(zip(params, states, strict=True)):
             counts = tuple(state[name].item() for name in sorted(self._counters))
-            alone = i if p.numel() > PIECE else None
+            alone = i if p.device.type == "cpu" and p.numel() > PIECE else None
             together.setdefault((p.dtype, p.device, counts, alone), []).append(i)
         return [
             _Readable([params[i] for i in chosen], [states[i] for i in chosen], self._counters)
