@@ -1,7 +1,7 @@
 """What one training step does to a model's weights: the gradient, then the rule.
 
-Three engines share four verbs. `propose` computes the loss and what the step would change; `accept` makes the change
-(a run whose loss is not finite never accepts); `snapshot` and `restore` are how a run goes back.
+Three engines share five verbs. `propose` computes the loss and all that the step needs; `accept` makes the step, or
+`reject` forgets it (a run whose loss is not finite never accepts); `snapshot` and `restore` are how a run goes back.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from lrlab.rules import Rule, State, check_step
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Snapshot = dict[str, Any]
+
+PIECE = 2**17  # weights: with gradient and state, what a processor's cache can hold
 
 
 def flatten(tensors: Sequence[Tensor]) -> Tensor:
@@ -54,6 +56,7 @@ class FlatEngine:
         pieces = self.x.split([weight.numel() for weight in self.weights])
         for weight, piece in zip(self.weights, pieces, strict=True):
             weight.data = piece.view_as(weight)
+        self.in_pieces = self.x.device.type == "cpu" and self.x.numel() > 2 * PIECE
         self.state: State = {}
         self.set_rule(rule)
 
@@ -67,7 +70,7 @@ class FlatEngine:
         self._formula = bare_step(rule)
 
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
-        """The loss of one mini-batch, and the weights and rule state after a step on its gradient."""
+        """The loss of one mini-batch, and its gradient, which `accept` will step on."""
         x, at = self.x, self.rule.gradient_point(self.x, self.state)
         if at is not x:  # Nesterov's look-ahead: the network stands at another point while the gradient is taken
             x = x.clone()
@@ -76,13 +79,33 @@ class FlatEngine:
         g = flatten(torch.autograd.grad(loss, self.weights, materialize_grads=True))
         if self.weight_decay:
             g = g + self.weight_decay * self.x
-        self._start, self._proposal = x, self._formula(self.rule, x, g, self.state, lr)
+        self._start, self._gradient, self._lr = x, g, lr
         return loss.detach()
 
     def accept(self) -> None:
         """Make the proposed step."""
-        x, self.state = self._proposal
+        if self.in_pieces:
+            self._accept_in_pieces()
+            return
+        x, self.state = self._formula(self.rule, self._start, self._gradient, self.state, self._lr)
         self.x.copy_(x)
+
+    def _accept_in_pieces(self) -> None:
+        """The same step, a piece of the vector at a time, in place; rules work element by element, so nothing changes.
+
+        Fresh vectors of tens of megabytes would cost more than the arithmetic on them.
+        """
+        per_weight = [name for name, tensor in self.state.items() if tensor.shape == self.x.shape]
+        pieces = {name: self.state[name].split(PIECE) for name in per_weight}
+        whole = zip(self.x.split(PIECE), self._start.split(PIECE), self._gradient.split(PIECE), strict=True)
+        for number, (target, x, g) in enumerate(whole):
+            state = {**self.state, **{name: pieces[name][number] for name in per_weight}}
+            new_x, new_state = self._formula(self.rule, x, g, state, self._lr)
+            target.copy_(new_x)
+            for name in per_weight:
+                pieces[name][number].copy_(new_state[name])
+        counters = {name: tensor for name, tensor in new_state.items() if name not in per_weight}
+        self.state = {**self.state, **counters}
 
     def reject(self) -> None:
         """Forget the proposed step: the weights are what they were."""
@@ -90,13 +113,14 @@ class FlatEngine:
             self.x.copy_(self._start)
 
     def snapshot(self) -> Snapshot:
-        """Weights, rule state and buffers. The state is not copied: a pure rule never changes it in place."""
-        return {"x": self.x.clone(), "state": dict(self.state), "buffers": [buffer.clone() for buffer in self.buffers]}
+        """Copies of weights, rule state and buffers."""
+        state = {name: tensor.clone() for name, tensor in self.state.items()}
+        return {"x": self.x.clone(), "state": state, "buffers": [buffer.clone() for buffer in self.buffers]}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which stays usable."""
         self.x.copy_(snapshot["x"])
-        self.state = dict(snapshot["state"])
+        self.state = {name: tensor.to(self.x.device, copy=True) for name, tensor in snapshot["state"].items()}
         for buffer, saved in zip(self.buffers, snapshot["buffers"], strict=True):
             buffer.copy_(saved)
 
@@ -145,6 +169,10 @@ class CompiledEngine(FlatEngine):
             self._rule_of_tensors, self.x, self.state, inputs, targets, self._rate, self._decay
         )
         return loss
+
+    def accept(self) -> None:
+        x, self.state = self._proposal
+        self.x.copy_(x)
 
 
 def bare_step(rule: Rule) -> Any:

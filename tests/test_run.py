@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lrlab import Run, data, models, rules, schedules
+from lrlab import Run, data, engine, models, rules, schedules
 
 
 def small_run(**options) -> Run:
@@ -216,6 +216,17 @@ def test_replaying_a_rule_change_and_a_schedule():
     config = {**run.config, "model": None, "data": None}
     config, moves = json.loads(json.dumps([config, run.moves]))
     assert_same_future(run, Run.replay(config, moves, model=two_layers, data=run.dataset))
+
+
+@pytest.mark.parametrize("rule", [rules.Momentum(), rules.Adam(), rules.NesterovLookahead(), rules.Ranger()])
+def test_long_vectors_are_stepped_in_pieces_with_the_same_result(rule, monkeypatch):
+    whole = small_run(rule=rule, lr=0.01).train(40, progress=False)
+    monkeypatch.setattr(engine, "PIECE", 11)
+    pieces = small_run(rule=rule, lr=0.01)
+    assert pieces._engine.in_pieces and not whole._engine.in_pieces
+    pieces.train(40, progress=False)
+    assert_same(whole, pieces)
+    assert_same_future(whole.rewind(33), pieces.rewind(33))
 
 
 def test_a_recorded_trace_gives_the_same_run():
