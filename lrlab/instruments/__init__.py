@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lrlab.instruments.live_tuner import LiveTuner
+    from lrlab.instruments.race import Race
 
-__all__ = ["LiveTuner"]
+__all__ = ["LiveTuner", "Race"]
 
-_HOME = {"LiveTuner": "live_tuner"}  # the module each name lives in
+_HOME = {"LiveTuner": "live_tuner", "Race": "race"}  # the module each name lives in
 
 
 def __getattr__(name: str) -> object:

@@ -64,3 +64,10 @@ class TunerPage(Page):
 
     _esm = module("canvas.js", "controls.js", "live_tuner.js")
     _css = style("theme.css", "controls.css", "live_tuner.css")
+
+
+class RacePage(Page):
+    """The race's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "map.js", "race.js")
+    _css = style("theme.css", "controls.css", "race.css")

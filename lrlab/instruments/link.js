@@ -1,0 +1,58 @@
+// The line between a page and its kernel. It sends what the learner does, never more than one wish of a kind at a time:
+// while one is on its way, only the newest of the next is kept. So a slider that is dragged is never behind the hand.
+
+export class Link {
+  /** `hear(message, buffers)` is called with everything the kernel sends. */
+  constructor(model, hear) {
+    this.model = model;
+    this.name = crypto.randomUUID?.() ?? String(Math.random());
+    this.sent = 0;
+    this.heard = 0;
+    this.waiting = new Map();
+    this.onMessage = (message, buffers) => {
+      this.heard = message.state?.heard?.[this.name] ?? this.heard;
+      hear(message, buffers);
+      this.flush();
+    };
+    model.on("msg:custom", this.onMessage);
+    // A closed or reloaded page never runs its clean-up, but it does hide.
+    this.onHide = () => this.say({ do: "goodbye" });
+    this.onShow = (event) => event.persisted && this.say({ do: "hello" });
+    addEventListener("pagehide", this.onHide);
+    addEventListener("pageshow", this.onShow);
+    this.say({ do: "hello" });
+  }
+
+  say(message) {
+    this.model.send({ ...message, view: this.name });
+  }
+
+  /** Ask for something. Of several wishes with the same `about`, only the newest matters. */
+  ask(message, about = `${this.sent}/${this.waiting.size}`) {
+    this.waiting.set(about, message);
+    this.flush();
+  }
+
+  /** Whether the kernel has yet to answer: what it says in the meantime is older than what the hand has done. */
+  get behind() {
+    return this.heard < this.sent || this.waiting.size > 0;
+  }
+
+  flush() {
+    if (this.heard < this.sent || !this.waiting.size) return;
+    const [about, message] = this.waiting.entries().next().value;
+    this.waiting.delete(about);
+    this.sent += 1;
+    this.say({ ...message, seq: this.sent });
+  }
+
+  dispose() {
+    this.say({ do: "goodbye" });
+    this.model.off("msg:custom", this.onMessage);
+    removeEventListener("pagehide", this.onHide);
+    removeEventListener("pageshow", this.onShow);
+  }
+}
+
+/** Whether the learner asked for less motion. */
+export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
