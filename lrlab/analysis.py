@@ -183,8 +183,24 @@ def example_gradients(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return vmap(grad(loss), in_dims=(None, 0, 0), chunk_size=512)(flat_weights(model), x, y)
 
 
+def scatter_matrix(gradients: Tensor) -> Tensor:
+    """How the gradients of single examples lie around their mean: Kᵢⱼ = (∇Lᵢ − g)·(∇Lⱼ − g).
+
+    Args:
+        gradients: ∇Lᵢ, ``[N, P]``, as `example_gradients` gives.
+
+    Returns:
+        ``[N, N]``, float64, in units of the gradient squared. Its trace over N is σ², the scatter of one example.
+
+    >>> scatter_matrix(torch.tensor([[1.0, 0.0], [-1.0, 0.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    off = gradients - gradients.mean(0)
+    return (off @ off.T).double()
+
+
 def batch_errors(
-    gradients: Tensor, batch_size: int, *, draws: int = 400, replacement: bool = False, seed: int = 0
+    scatter: Tensor, batch_size: int, *, draws: int = 400, replacement: bool = False, seed: int = 0
 ) -> Tensor:
     """How far mini-batch gradients lie from the gradient of the whole loss: ‖ĝ − g‖² of some random batches.
 
@@ -196,7 +212,7 @@ def batch_errors(
     where σ² = 1/N Σ ‖∇Lᵢ − g‖².
 
     Args:
-        gradients: ∇Lᵢ, ``[N, P]``, as `example_gradients` gives.
+        scatter: ``[N, N]``, from `scatter_matrix`.
         batch_size: B, 1 to N (with replacement: no upper end).
         draws: how many batches.
         replacement: whether an example may be drawn twice.
@@ -205,11 +221,11 @@ def batch_errors(
     Returns:
         ``[draws]``, float64, in units of the gradient squared.
 
-    >>> rows = torch.randn(50, 3)
-    >>> bool(batch_errors(rows, 50).max() < 1e-9)      # the whole data set has no error
+    >>> scatter = scatter_matrix(torch.randn(50, 3, dtype=torch.float64))
+    >>> bool(batch_errors(scatter, 50).max() < 1e-9)      # the whole data set has no error
     True
     """
-    examples = len(gradients)
+    examples = len(scatter)
     if not 1 <= batch_size <= (math.inf if replacement else examples):
         raise ValueError(f"batch_size = {batch_size} is outside its range 1 to {examples} (N, without replacement)")
     generator = torch.Generator().manual_seed(seed)
@@ -219,9 +235,8 @@ def batch_errors(
         picks = torch.rand(draws, examples, generator=generator).argsort(1)[:, :batch_size]
     weights = torch.zeros(draws, examples, dtype=torch.float64)
     weights.scatter_add_(1, picks, torch.full(picks.shape, 1 / batch_size, dtype=torch.float64))
-    # ĝ − g = Σ wᵢ (∇Lᵢ − g), so its square is w K wᵀ: K is N x N, far smaller than draws x P where networks are large.
-    off = gradients.double() - gradients.double().mean(0)
-    return ((weights @ (off @ off.T)) * weights).sum(1).clamp(min=0)
+    # ĝ − g = Σ wᵢ (∇Lᵢ − g), so its square is w K wᵀ; K is N × N, and far smaller than draws × P.
+    return ((weights @ scatter) * weights).sum(1).clamp(min=0)
 
 
 # Drawing --------------------------------------------------------------------------------------------------------------

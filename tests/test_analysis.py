@@ -102,16 +102,26 @@ def test_the_hessian_is_the_slope_of_the_gradient(network) -> None:
 def test_batch_errors_follow_the_law(batch_size: int, replacement: bool) -> None:
     rows = torch.randn(40, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     variance = ((rows - rows.mean(0)) ** 2).sum(1).mean()
-    errors = analysis.batch_errors(rows, batch_size, draws=20_000, replacement=replacement)
+    scatter = analysis.scatter_matrix(rows)
+    assert scatter.trace() / 40 == pytest.approx(float(variance), rel=1e-12)
+    errors = analysis.batch_errors(scatter, batch_size, draws=20_000, replacement=replacement)
     expected = variance / batch_size * (1 if replacement else (40 - batch_size) / 39)
     assert errors.mean() == pytest.approx(float(expected), rel=0.03)
-    again = analysis.batch_errors(rows, batch_size, draws=20_000, replacement=replacement)
+    again = analysis.batch_errors(scatter, batch_size, draws=20_000, replacement=replacement)
     assert torch.equal(errors, again)
+
+
+def test_batch_errors_are_those_of_the_batches_themselves() -> None:
+    rows = torch.randn(12, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    errors = analysis.batch_errors(analysis.scatter_matrix(rows), 4, draws=30, seed=3)
+    picks = torch.rand(30, 12, generator=torch.Generator().manual_seed(3)).argsort(1)[:, :4]
+    by_hand = ((rows[picks].mean(1) - rows.mean(0)) ** 2).sum(1)
+    torch.testing.assert_close(errors, by_hand)
 
 
 def test_a_batch_cannot_hold_more_than_there_is() -> None:
     with pytest.raises(ValueError, match="batch_size = 6 is outside its range 1 to 5"):
-        analysis.batch_errors(torch.ones(5, 2), 6)
+        analysis.batch_errors(torch.ones(5, 5), 6)
 
 
 def test_contours_show_the_window_and_the_minima() -> None:
