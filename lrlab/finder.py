@@ -211,11 +211,10 @@ class RangeTest:
         ax.set(xlabel="learning rate α", ylabel="loss", xscale="log", ylim=(low, high))
         given = {rule: lr for rule, lr in self.suggestions.items() if lr is not None}
         for number, (rule, lr) in enumerate(sorted(given.items(), key=lambda item: -item[1]), start=1):
-            style = figures.style(number)
-            ax.axvline(lr, linewidth=1.2, label="_", **style)
+            ax.axvline(lr, linewidth=1.2, label="_", **figures.style(number))
             height = high - 0.07 * number * (high - low)
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            ax.text(lr, height, f"{rule} {lr:.2g} ", color=style["color"], fontsize=9, ha="right", bbox=box)
+            ax.text(lr, height, f"{rule} {lr:.2g} ", fontsize=9, ha="right", bbox=box)
         figures.direct_labels(ax)
         return fig
 
@@ -241,7 +240,8 @@ def valley(test: RangeTest) -> float:
     length = np.ones(len(losses), dtype=int)
     first = np.arange(len(losses))  # where the longest falling subsequence that ends here begins
     for i in range(1, len(losses)):
-        above = np.flatnonzero(losses[:i] > losses[i])
+        # Nearest first, so that a plateau before the valley is no part of it.
+        above = np.flatnonzero(losses[:i] > losses[i])[::-1]
         if len(above):
             before = above[np.argmax(length[above])]
             length[i], first[i] = length[before] + 1, first[before]
