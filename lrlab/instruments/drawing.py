@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any, Protocol
 
 PERIOD = 0.1  # seconds between two drawings
@@ -26,30 +27,31 @@ class _Drawing:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
 
     def watch(self, drawable: Drawable) -> None:
         """Draw this one from now on, until its `_draw` returns False."""
         with self._lock:
             self._watched.add(drawable)
-            self._shown.add(drawable)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="lrlab drawing", daemon=True)
                 self._thread.start()
-        _draw_after_each_cell()
 
     def _loop(self) -> None:
-        while True:
-            with self._lock:
-                drawables = list(self._watched)
-                self._watched.clear()  # who is to be drawn again comes back below, or by `watch` in the meantime
-                if not drawables:
-                    self._thread = None
-                    return
+        while drawables := self._due():
             while drawables:
                 self._draw(drawables.pop())  # no name is left that would keep a dropped instrument alive
-            time.sleep(PERIOD)
+            if self._watched:
+                time.sleep(PERIOD)
+
+    def _due(self) -> list[Any]:
+        """Whom to draw now. Who is to be drawn again comes back in `_draw`, or by `watch` in the meantime."""
+        with self._lock:
+            drawables = list(self._watched)
+            self._watched.clear()
+            if not drawables:
+                self._thread = None  # the loop ends
+            return drawables
 
     def _draw(self, drawable: Drawable) -> None:
         try:
@@ -61,20 +63,25 @@ class _Drawing:
             with self._lock:
                 self._watched.add(drawable)
 
-    def draw_all(self, *_: Any) -> None:
-        """Draw every instrument that was ever on a page once more: a cell may have turned a knob of its run."""
-        for drawable in list(self._shown):
-            self.watch(drawable)
-
 
 _drawing = _Drawing()
 watch = _drawing.watch
+_called: list[weakref.WeakMethod[Callable[[], None]]] = []
 _listening: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
-def _draw_after_each_cell() -> None:
+def after_each_cell(method: Callable[[], None]) -> None:
+    """Call this method, held weakly, whenever a cell has run: it may have changed what the instrument shows."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
+    _called[:] = [known for known in _called if known() is not None] + [weakref.WeakMethod(method)]
     if shell is not None and shell not in _listening:
         _listening.add(shell)
-        shell.events.register("post_run_cell", _drawing.draw_all)
+        shell.events.register("post_run_cell", _call_all)
+
+
+def _call_all(*_: Any) -> None:
+    for known in list(_called):
+        method = known()
+        if method is not None:
+            method()

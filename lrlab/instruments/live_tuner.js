@@ -605,7 +605,6 @@ class TunerPage {
   }
 
   dispose() {
-    this.send({ do: "goodbye" });
     this.model.off("msg:custom", this.onMessage);
     removeEventListener("pagehide", this.onHide);
     removeEventListener("pageshow", this.onShow);
@@ -613,6 +612,11 @@ class TunerPage {
     clearTimeout(this.forget);
     cancelAnimationFrame(this.flying);
     this.picture.surface.dispose();
+    try {
+      this.send({ do: "goodbye" });
+    } catch {
+      // The kernel was restarted: nobody is left to say it to.
+    }
   }
 }
 

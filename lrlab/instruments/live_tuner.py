@@ -111,6 +111,7 @@ class LiveTuner:
         self._stopped = False
         self._times: deque[tuple[float, int]] = deque()
         worker.pause_when_interrupted()
+        drawing.after_each_cell(self._look_again)
 
     def _add_track(self, run: Run, name: str, first: int) -> Track:
         track = Track(len(self._tracks), name, len(self.runs), Curve(first), run)
@@ -431,6 +432,7 @@ class LiveTuner:
         self._fresh: bool = False  # a page has opened and must be sent everything
         self._heard: dict[str, int] = {}
         self._said: Any = None
+        self._seen: Any = None
         self._rested_since = 0.0
 
     def _show_news(self) -> None:
@@ -438,6 +440,14 @@ class LiveTuner:
         self._rested_since = time.monotonic()
         if self._views:
             drawing.watch(self)
+
+    def _look_again(self) -> None:
+        """A cell has run; it may have turned a knob of the run itself."""
+        if self._seen != self._glance():
+            self._show_news()
+
+    def _glance(self) -> Any:
+        return (self.run.step, self.run.status, self.run.moves)
 
     def _hear(self, message: Any) -> None:
         """A page has said something. What goes wrong is shown there, not raised: no cell is running."""
@@ -461,8 +471,10 @@ class LiveTuner:
                     self._gone_since = time.monotonic()
                     drawing.watch(self)
             case {"do": "turn", "knob": str(knob), "value": value, "view": str(view), "seq": int(number)}:
-                self._heard[view] = number
-                self.turn(knob, value)
+                try:
+                    self.turn(knob, value)
+                finally:  # not before: the page takes a value that it is sent along with its number for the new one
+                    self._heard[view] = number
             case {"do": "play"}:
                 self.play()
             case {"do": "pause"}:
@@ -514,7 +526,7 @@ class LiveTuner:
             for track in self._tracks:
                 track.unsent, track.moves_sent = 0, 0
         self._grow()
-        state = self._state()
+        self._seen, state = self._glance(), self._state()
         changed = [t for t in self._tracks if fresh or t.unsent is not None or t.moves_sent != len(t.moves)]
         said = (state, [track.curve.end for track in self._tracks], self._current)
         if not fresh and said == self._said:
