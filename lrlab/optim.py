@@ -90,11 +90,7 @@ class Optimizer(torch.optim.Optimizer):
         self._counters = {name for name, value in state.items() if value.shape[-1] == 1}
         self._state_names = {*state, "true_x"} if self._looks_elsewhere else {*state}
         mode = {"evaluating": False} if self._looks_elsewhere else {}
-        if weight_decay and _owns_weight_decay(rule):
-            raise ValueError(
-                f"weight_decay = {weight_decay} would be L2 on top of the weight_decay that {type(rule).__name__} has "
-                "itself: set it in the rule, and leave this one at 0"
-            )
+        _refuse_second_decay(rule, weight_decay)
         super().__init__(
             params, {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, **mode, **_to_group(rule)}
         )
@@ -182,6 +178,8 @@ class Optimizer(torch.optim.Optimizer):
     def _check_group(self, group: dict[str, Any]) -> None:
         check_number("lr", group["lr"], rules.POSITIVE)
         check_number("weight_decay", group["weight_decay"], rules.NON_NEGATIVE)
+        if "weight_decay" not in self._settings:
+            _refuse_second_decay(self.rule, group["weight_decay"])
         for name, value in _from_group(self.rule, group).hyperparameters().items():
             if isinstance(value, Tensor) and value.numel() != 1:
                 raise ValueError(f"{name} has shape {list(value.shape)}, but a group has one value: give it a number")
@@ -250,6 +248,14 @@ def _from_group(rule: Rule, group: Mapping[str, Any]) -> Rule:
     if "betas" in values:
         values["beta1"], values["beta2"] = values.pop("betas")
     return replace(rule, **values)
+
+
+def _refuse_second_decay(rule: Rule, weight_decay: Number) -> None:
+    if weight_decay and _owns_weight_decay(rule):
+        raise ValueError(
+            f"weight_decay = {weight_decay} would be L2 on top of the weight_decay that {type(rule).__name__} has "
+            "itself: set it in the rule, and leave this one at 0"
+        )
 
 
 def _owns_weight_decay(rule: Rule) -> bool:

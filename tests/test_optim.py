@@ -509,6 +509,14 @@ def test_for_other_rules_eval_and_train_do_nothing():
         ({"rule": rules.AdamW(), "weight_decay": 0.1}, ValueError, "weight_decay = 0.1 .*AdamW"),
         ({"rule": rules.Lookahead(rules.AdamW()), "weight_decay": 0.1}, ValueError, "weight_decay = 0.1 .*Lookahead"),
         ({"rule": rules.Momentum(torch.tensor([[0.5], [0.9]]))}, ValueError, r"rho has shape \[2, 1\]"),
+        (
+            {
+                "rule": rules.Ranger(rules.AdamW()),
+                "params": [{"params": [nn.Parameter(torch.ones(2))], "weight_decay": 0.1}],
+            },
+            ValueError,
+            "weight_decay = 0.1 .*Ranger",
+        ),
         ({"params": []}, ValueError, "empty parameter list"),
         ({"params": [{"params": [nn.Parameter(torch.ones(2))], "lr": -1}]}, ValueError, "lr = -1"),
         ({"params": [{"params": [nn.Parameter(torch.ones(2))], "momentum": 1.0}]}, ValueError, "rho = 1.0"),
