@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lrlab.instruments.adaptive_view import AdaptiveView
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.race import Race
 
-__all__ = ["LiveTuner", "Race"]
+__all__ = ["AdaptiveView", "LiveTuner", "Race"]
 
-_HOME = {"LiveTuner": "live_tuner", "Race": "race"}  # the module each name lives in
+_HOME = {"AdaptiveView": "adaptive_view", "LiveTuner": "live_tuner", "Race": "race"}  # the module each name lives in
 
 
 def __getattr__(name: str) -> object:

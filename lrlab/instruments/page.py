@@ -71,3 +71,10 @@ class RacePage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "map.js", "race.js")
     _css = style("theme.css", "controls.css", "race.css")
+
+
+class AdaptivePage(Page):
+    """The adaptive view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "adaptive_view.js")
+    _css = style("theme.css", "controls.css", "adaptive_view.css")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from lrlab import figures, knobs
@@ -319,7 +320,8 @@ class Race(Instrument):
         """The map with the paths, and the heights against the step, as a matplotlib figure."""
         with self._field.lock:
             paths, gaps = self.paths(), self.gaps()
-            fig, (land, curves) = figures.figure(f"{self._title()}: {self._story()}", 1, 2, size=(7.2, 3.3), sharex=False)
+            title = f"{self._title()}: {self._story()}"
+            fig, (land, curves) = figures.figure(title, 1, 2, size=(7.2, 3.3), sharex=False)
             self._draw_map(land)
             for racer in self._field.racers:
                 look = figures.style(racer.slot)
@@ -336,8 +338,8 @@ class Race(Instrument):
 
     def _draw_map(self, land: Axes) -> None:
         for number, lines in enumerate(self._relief.lines()):
-            for line in lines:  # every fifth is stronger, as on the page
-                land.plot(*line.T, color="#BBBBBB" if number % 5 else "#888888", linestyle="-", linewidth=0.5)
+            # Every fifth is stronger, as on the page.
+            land.add_collection(LineCollection(lines, colors="#BBBBBB" if number % 5 else "#888888", linewidths=0.5))
         (left, right), (bottom, top) = self._relief.window
         land.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
         land.set_aspect("equal" if self._relief.to_scale else "auto")

@@ -82,12 +82,17 @@ class Racer:
 
         For `Momentum` they are −αρv and −αg, for `VelocityMomentum` ρv and −αg; a rule without memory has no velocity.
         """
-        x, g = self.path(first), torch.stack(self.gradients[first:])
-        state = {name: torch.stack([state[name] for state in self.states[first:]]) for name in self.states[0]}
-        lr = torch.tensor([[self.rate(step)] for step in range(first, len(self.points))], dtype=x.dtype)
+        x, g, state, lr = self.steps_from(first)
         whole = self.rule.step(x, g, state, lr)[0] - x
         velocity = self.rule.step(x, torch.zeros_like(g), state, lr)[0] - x
         return velocity, whole - velocity
+
+    def steps_from(self, first: int = 0) -> tuple[Tensor, Tensor, State, Tensor]:
+        """The arguments of ``rule.step`` at each point from number `first` on, with all points on a leading axis."""
+        state = {name: torch.stack([state[name] for state in self.states[first:]]) for name in self.states[0]}
+        rates = [[self.rate(step)] for step in range(first, len(self.points))]
+        x = self.path(first)
+        return x, torch.stack(self.gradients[first:]), state, torch.tensor(rates, dtype=x.dtype)
 
 
 class Field:
@@ -201,6 +206,7 @@ def check_rule(rule: Any) -> Rule:
 def unknown(kind: str, name: Any, known: Iterable[str], of: str = "") -> str:
     """The message for a name that is not known, with the nearest that is."""
     known = list(known)
-    near = difflib.get_close_matches(str(name), known, 1, cutoff=0.3)
-    hint = f", did you mean {near[0]!r}?" if near else "."
+    lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(str(name).lower(), lower, 1, cutoff=0.5)
+    hint = f", did you mean {lower[near[0]]!r}?" if near else "."
     return f"{of or 'this race'} has no {kind} {name!r}{hint} There are: {', '.join(known)}"
