@@ -126,6 +126,30 @@ def steps_to(column: str, level: float) -> Metric:
     return Metric(f"steps to a {aim}", measure, f"reaches a {aim} sooner", at_the_end=False)
 
 
+# The verdict ----------------------------------------------------------------------------------------------------------
+
+
+def verdict(claim: str, holds: bool, found: str = "") -> None:
+    """Print whether a claim holds, and raise AssertionError if it does not.
+
+    Args:
+        claim: a sentence without measured digits, so that it reads the same on every machine.
+        holds: what the measurement says. A NumPy or torch bool will do; an array will not: say ``all`` or ``any``.
+        found: for the error, what was measured instead.
+
+    >>> verdict("the path converges exactly where the rate is below 2/L", True)
+    the path converges exactly where the rate is below 2/L: holds
+    """
+    if np.ndim(holds) != 0:
+        raise TypeError(
+            f"holds must be one bool, got {type(holds).__name__} with {np.ndim(holds)} axes: say all or any"
+        )
+    if not holds:
+        print(f"{claim}: does NOT hold")
+        raise AssertionError(f"{claim}: does not hold. {found}".strip())
+    print(f"{claim}: holds")
+
+
 # The comparison -------------------------------------------------------------------------------------------------------
 
 
@@ -317,16 +341,10 @@ class Comparison:
             raise ValueError(f"in_at_least must be a whole number from 1 to {self.seeds} (seeds), got {in_at_least!r}")
         claim = f"{arm} {self.metric.is_better} than {than} {self._at_what_budget(arm, than)}"
         claim = f"{claim} in at least {in_at_least} of {self.seeds} seeds"
-        wins = self.wins(arm, than)
-        if wins >= in_at_least:
-            print(f"{claim}: holds")
-            return
-        print(f"{claim}: does NOT hold")
-        difference = self.difference(arm, than)
-        raise AssertionError(
-            f"{claim}: does not hold. It is so in {wins}; the median difference is {difference.median:.3g} "
-            f"(95 % interval {difference.low:.3g} to {difference.high:.3g})"
-        )
+        wins, difference = self.wins(arm, than), self.difference(arm, than)
+        found = f"It is so in {wins}; the median difference is {difference.median:.3g}"
+        found = f"{found} (95 % interval {difference.low:.3g} to {difference.high:.3g})"
+        verdict(claim, wins >= in_at_least, found)
 
     def wins(self, arm: str, than: str) -> int:
         """In how many seeds the one arm is better than the other."""

@@ -8,7 +8,7 @@ import scipy.stats
 import torch
 
 from lrlab import evidence, figures
-from lrlab.evidence import Comparison, Metric, bootstrap, compare, steps_to
+from lrlab.evidence import Comparison, Metric, bootstrap, compare, steps_to, verdict
 from lrlab.models import mlp
 from lrlab.run import Run
 
@@ -134,6 +134,16 @@ def test_a_verdict_tells_an_unequal_budget(capsys):
     )
     found.better("long", than="short", in_at_least=2)
     assert "at unequal budget (1,200 steps against 4)" in capsys.readouterr().out
+
+
+def test_a_verdict_can_be_given_on_anything(capsys):
+    verdict("the sky is up", torch.tensor(True))
+    assert capsys.readouterr().out == "the sky is up: holds\n"
+    with pytest.raises(AssertionError, match=r"^the sky is down: does not hold\. It is up$"):
+        verdict("the sky is down", np.bool_(False), "It is up")
+    assert capsys.readouterr().out == "the sky is down: does NOT hold\n"
+    with pytest.raises(TypeError, match="say all or any"):
+        verdict("all of it", [True, False])
 
 
 # The numbers ----------------------------------------------------------------------------------------------------------
