@@ -726,6 +726,14 @@ def test_a_group_that_is_unfrozen_later_follows() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([LONG(6), 0.2 * LONG(6)], rel=1e-12)
 
 
+def test_it_takes_over_from_a_scheduler_that_has_come_to_zero() -> None:
+    optimizer = two_groups(lr=0.01)
+    train(optimizer, lr_scheduler.CosineAnnealingLR(optimizer, 10), 10)
+    assert optimizer.param_groups[0]["lr"] == 0
+    schedules.as_torch(Constant(0.4), optimizer)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.4, 0.04], rel=1e-12)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scheduler_first", [True, False])
 @pytest.mark.parametrize("stop", [0, 1, 12])
