@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_name_picture_and_words() -> None:
     assert AdaptiveView([[1.0, 2.0, 3.0]]).names == ["x1", "x2", "x3"]
     assert AdaptiveView([[1.0, 2.0]], names=["weight", "bias"]).names == ["weight", "bias"]
     assert instruments.AdaptiveView is AdaptiveView
+
+
+def test_who_looks_while_a_knob_turns_sees_all_rules() -> None:
+    view = AdaptiveView(steps=100)
+    turning = threading.Thread(target=lambda: [view.turn("lr", lr) for lr in np.linspace(0.01, 0.1, 20)])
+    turning.start()
+    while turning.is_alive():
+        assert list(view.lengths()) == list(view.rates()) == RULES
+    assert view.lengths()["Adam"][0, 0] == pytest.approx(0.1, rel=1e-5)
 
 
 class FakePage:

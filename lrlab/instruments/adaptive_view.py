@@ -165,15 +165,16 @@ class AdaptiveView(Instrument):
         }
 
     def _run(self) -> None:
-        self._lengths: dict[str, np.ndarray] = {}
-        self._rates: dict[str, np.ndarray] = {}
+        lengths, rates = {}, {}
         for slot, (name, rule) in enumerate(self._rules().items()):
             racer = Racer(name, slot, rule, self._settings["lr"])
             racer.restart(self._slope, self._start)
             for _ in range(self._settings["steps"]):
                 racer.step(self._slope)
-            self._lengths[name] = racer.path().diff(dim=0).abs().numpy()
-            self._rates[name] = _effective_rates(racer)[:-1].numpy()
+            lengths[name] = racer.path().diff(dim=0).abs().numpy()
+            rates[name] = _effective_rates(racer)[:-1].numpy()
+        # At once: a cell and a page may each be on a thread of its own, and none shall see half of the rules.
+        self._lengths, self._rates = lengths, rates
 
     # What came of it -------------------------------------------------------------------------------------------------
 
