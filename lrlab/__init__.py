@@ -20,7 +20,7 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import data, figures, instruments, models, optim, rules, schedules, surfaces
+    from lrlab import data, evidence, figures, instruments, models, optim, rules, schedules, surfaces
     from lrlab.run import Run
 
 __version__ = version("lrlab")
@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "data",
     "doctor",
+    "evidence",
     "figures",
     "instruments",
     "models",
