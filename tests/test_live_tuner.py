@@ -459,6 +459,15 @@ def test_nothing_is_sent_when_nothing_is_new(tuner: LiveTuner, shown: FakePage) 
     assert len(shown.messages) == sent
 
 
+def test_what_happens_while_news_is_sent_is_news_for_the_next_time(
+    tuner: LiveTuner, shown: FakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say(tuner, do="play")
+    monkeypatch.setattr(tuner, "_send_news", tuner.pause)
+    monkeypatch.setattr(tuner, "_draw_picture", lambda: False)
+    assert tuner._draw(), "the drawing thread must come again"
+
+
 def test_a_knob_turned_in_a_cell_reaches_the_page(
     tuner: LiveTuner, shown: FakePage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -515,9 +515,10 @@ class LiveTuner:
     def _draw(self) -> bool:
         """Called by the drawing thread: send what is new; True: come again."""
         if self._views:
+            playing = self.playing  # asked before the news is sent: what happens meanwhile is news for the next time
             with self._lock:
                 self._send_news()
-            return self.playing or self._draw_picture()
+            return playing or self._draw_picture()
         return self._gone_since is not None and self._wait_for_a_page()
 
     def _send_news(self) -> None:
