@@ -8,7 +8,7 @@ export function short(x, digits = 3) {
   if (!Number.isFinite(x)) return "–";
   const rounded = Number(x.toPrecision(digits));
   const size = Math.abs(rounded);
-  if (size !== 0 && (size < 1e-5 || size >= 1e7)) return rounded.toExponential().replace("e+", "e");
+  if (size !== 0 && (size < 1e-5 || size >= 1e6)) return rounded.toExponential().replace("e+", "e");
   return size < 1e-5 ? "0" : rounded.toLocaleString("en", { maximumSignificantDigits: digits });
 }
 

@@ -33,7 +33,7 @@ def figure(title: str, tracks: Sequence[Track]) -> Figure:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
     _at_least_a_decade(lr)
-    _keep_divergence_out(loss, tracks)
+    _keep_in_view(loss, tracks)
     for ax in (loss, accuracy, lr):
         if ax.get_lines():
             figures.direct_labels(ax)
@@ -77,8 +77,10 @@ def _at_least_a_decade(ax: Axes) -> None:
     ax.set_ylim(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high)))
 
 
-def _keep_divergence_out(loss: Axes, tracks: Sequence[Track]) -> None:
-    """A loss that explodes may leave the picture instead of flattening everything below it."""
-    starts = [track.curve.rows[0, SMOOTH] for track in tracks if len(track.curve.rows)]
-    if starts and np.isfinite(starts).any():
-        loss.set_ylim(top=min(loss.get_ylim()[1], 30 * float(np.nanmax(starts))))
+def _keep_in_view(loss: Axes, tracks: Sequence[Track]) -> None:
+    """The smoothed curves fill the panel: a lucky mini-batch may leave it below, a loss that explodes above."""
+    smooth = [track.curve.rows[:, SMOOTH] for track in tracks if len(track.curve.rows)]
+    if any(np.isfinite(rows).any() for rows in smooth):
+        start = max(rows[0] for rows in smooth if np.isfinite(rows[0]))
+        low = min(float(np.nanmin(rows)) for rows in smooth if np.isfinite(rows).any())
+        loss.set_ylim(max(loss.get_ylim()[0], low / 3), min(loss.get_ylim()[1], 30 * float(start)))
