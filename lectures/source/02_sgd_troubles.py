@@ -46,28 +46,29 @@ figures.show(fig, alt=f"Contours of a narrow valley. With rate 0.02 the path dro
              f"not come half way to the minimum; with rate 0.097 it crosses the floor {crossings} times in 30 steps.")
 
 # %% [markdown]
-# The small rate is right for the walls: the ball is on the floor at once. Then it creeps. The large rate is right for
-# the floor, but at the walls every step lands on the other side.
+# The small rate is right for the walls: a few steps, and the ball is on the floor. Then it creeps. The large rate is
+# right for the floor, but at the walls every step lands on the other side.
 #
-# <details><summary><b>Predict</b>: the floor has curvature 1, the walls have curvature 20. At which rate does the ball
-# leave the map for good? Choose before you open this: 0.05 · 0.1 · 1 · 2</summary>
+# <details><summary><b>Predict</b>: the floor has curvature 1, the walls have curvature 20. Above which rate does the
+# ball leave the map for good? Choose before you open this: 0.05 · 0.1 · 1 · 2</summary>
 #
-# At **0.1**. Up the wall the gradient is 20 y, so a step takes y to y − α · 20 y = (1 − 20 α) y. At α = 0.05 that is
+# Above **0.1**. Up the wall the gradient is 20 y, so a step takes y to y − α · 20 y = (1 − 20 α) y. At α = 0.05 that is
 # 0: the wall is done in one step. At α = 0.1 it is −y: the ball jumps to the opposite wall at the same height, for
 # ever. Above it, each jump ends higher than the last. The floor alone would bear any rate below 2. *The steepest
 # direction sets the limit for all of them.*
 # </details>
 #
-# **Task.** Find the largest rate that still reaches the star, to two digits. Then find the rate that reaches it in the
-# fewest steps. It is not the same one. (Move the rate with the arrow keys; *play* starts again from where the ball is,
-# *reset* from the start.)
+# **Task.** Find the largest rate that still reaches the star, to two digits. Then find the rate that reaches it in
+# the fewest steps. It is not the same one. (Move the rate with the arrow keys. The steps made so far are made again
+# with each new rate, so you see at once what it would have done.)
 
 # %% tags=["nbval-ignore-output"]
 race = instruments.Race(valley, [rules.SGD()], lr=0.05)
 race
 
 # %% [markdown]
-# If nobody is at the controls, this cell turns them: the zigzag of the picture above, with its score.
+# If nobody is at the controls, this cell turns them: the zigzag of the picture above, with its score
+# (from the instrument's own start).
 
 # %% tags=["nbval-ignore-output"]
 race.turn("SGD", "lr", 0.097)
@@ -87,8 +88,8 @@ print(race.verdict(tolerance=0.1))
 # | $\alpha$ | the **learning rate** | $x^2$ per loss |
 # | $\lambda$ | a **curvature**: eigenvalue of the **Hessian** $H$ (all second derivatives) | loss per $x^2$ |
 #
-# Near a minimum $x^\ast$ every smooth loss is a bowl, $g = H (x - x^\ast)$. Along an eigenvector of $H$ one step
-# multiplies the distance to the minimum by
+# Near a minimum $x^\ast$ a smooth loss is nearly a bowl, $g \approx H (x - x^\ast)$. Along an eigenvector of $H$ one
+# step multiplies the distance to the minimum by
 #
 # $$1 - \alpha\lambda .$$
 #
@@ -96,10 +97,12 @@ print(race.verdict(tolerance=0.1))
 # (Look at the units: 2/λ *is* a learning rate.) Close to the limit the factor of the steepest direction is nearly −1:
 # that is the zigzag. The flattest direction meanwhile shrinks by $1 - \alpha\lambda_{\min}$, which is nearly 1.
 #
-# The best compromise makes both equally bad, $\alpha = 2/(\lambda_{\min} + \lambda_{\max})$, and then each step leaves
+# The best compromise makes both equally bad, $\alpha = 2/(\lambda_{\min} + \lambda_{\max})$. With the **condition
+# number** $\kappa = \lambda_{\max}/\lambda_{\min}$ (no unit) each step then leaves the share
 #
-# $$\frac{\kappa - 1}{\kappa + 1} \quad\text{of the distance, with the \textbf{condition number}}\quad
-# \kappa = \frac{\lambda_{\max}}{\lambda_{\min}} .$$
+# $$\frac{\kappa - 1}{\kappa + 1}$$
+#
+# of the distance.
 #
 # And this is the rule as every network of this course runs it:
 
@@ -108,8 +111,7 @@ source(rules.SGD.step)
 
 # %% [markdown]
 # Is the limit where the formula says? Three valleys, sixteen starts each, one rate 1 % below $2/\lambda_{\max}$ and
-# one
-# 1 % above.
+# one 1 % above.
 
 # %%
 starts = torch.randn(16, 2, generator=torch.Generator().manual_seed(0), dtype=float64)
@@ -123,9 +125,11 @@ for condition in (5, 20, 100):
 print("1 % below 2/λmax every start converges, 1 % above none does: holds for κ = 5, 20 and 100")
 
 # %% [markdown]
-# **Beware.** torch, keras and optax all do exactly this, x − α g, and none of them warns you above the limit: the loss
-# turns into `nan`, later, and somewhere else. A second trap: *scaling the loss* scales every λ. Take the sum over a
-# batch where you used to take the mean (`reduction="sum"`), and a rate that was fine is now B times too large.
+# **Beware.** torch, keras and optax all do exactly this, x − α g, and none of them warns you above the limit: on a bowl
+# the loss turns into `nan`, later, and somewhere else; a network may instead escape to where its walls are less steep
+# (the edge of stability of lecture 1). A second trap: *scaling the loss* scales every λ. Take the sum over a
+# batch where you used to take the mean (`reduction="sum"`), and a rate just below the limit is now B times
+# too large.
 
 # %% [markdown]
 # ## 2.2 How many steps does a narrow valley cost?
@@ -168,11 +172,12 @@ figures.show(fig, alt=f"Steps against condition number, both logarithmic: a stra
              f"{exponents.median():.3f}, over 16 starts {exponents.min():.3f} to {exponents.max():.3f}.")
 
 # %% [markdown]
-# **Beware.** "κ" of a real network is not a number you can look up. The next-but-one section measures the Hessian of a
+# **Beware.** "κ" of a real network is not a number you can look up. Section 2.4 measures the Hessian of a
 # trained one, and finds eigenvalues of exactly 0: κ is infinite, and training works all the same, because a direction
 # without curvature *and* without gradient has nothing to be learned in. What counts is the spread of the curvatures
 # along which there is still something to gain. Scaling the inputs (as the digits here are) is the cheapest way to
-# narrow it; momentum (lecture 3) and adaptive rules (lecture 4) are the others.
+# narrow it. Momentum (lecture 3) leaves it as it is and pays less for it; adaptive rules (lecture 4) rescale each
+# parameter on its own.
 
 # %% [markdown]
 # ## 2.3 Where the gradient is zero, or nearly
@@ -197,7 +202,7 @@ figures.show(fig, alt=f"Gradient descent, rate 0.05, 150 steps; stars are minima
 
 # %% [markdown]
 # All three paths had 150 steps at the same rate. None of them got to the deepest minimum: the first sits in the wrong
-# well, the second on the saddle, the third has hardly moved.
+# well, the second has only just left the saddle, the third has hardly moved.
 #
 # <details><summary><b>Predict</b>: the ball starts at a distance y₀ from the ridge line that leads straight to the
 # saddle. You move it a <i>thousand times</i> closer to that line. How many more steps does it take to get away:
@@ -205,12 +210,11 @@ figures.show(fig, alt=f"Gradient descent, rate 0.05, 150 steps; stars are minima
 #
 # **A fixed number.** At the saddle the curvature across is −1, so a step multiplies y by 1 + α. Growth is exponential,
 # and so the delay is only the logarithm of y₀: log(1000)/log(1.05) ≈ 142 steps at α = 0.05, whether you go from 10⁻¹
-# to
-# 10⁻⁴ or from 10⁻⁹ to 10⁻¹².
+# to 10⁻⁴ or from 10⁻⁹ to 10⁻¹².
 # </details>
 #
-# **Task.** Put the ball on y = 0 exactly and play: it walks to the saddle and stays. Then nudge it, by as little as
-# you can. Count the steps. Then turn on a little noise and put it back on y = 0.
+# **Task.** The ball starts on y = 0 exactly. Play: it walks to the saddle and stays. Then nudge the start, by as
+# little as you can, and count the steps. Then put it back on y = 0 and turn on a little noise.
 
 # %% tags=["nbval-ignore-output"]
 saddle_race = instruments.Race(surfaces.saddle, [rules.SGD()], lr=0.1, start=(-1.8, 0.0))
@@ -262,9 +266,10 @@ figures.show(fig, alt=f"Saddle: from {saddle_delay[0]:.0f} steps at a distance o
 # *exactly* are you caught, and the first mini-batch pushes you off. A plateau is the real trap. The gradient itself
 # is exponentially small there, and no learning rate that is safe in the well makes up for it.
 #
-# **Beware.** A loss curve that goes flat looks the same in all three cases. What tells them apart is the *length of
-# the gradient*: small on a plateau, at a saddle and at a minimum; *not* small when you are zigzagging in a ravine,
-# which makes a flat loss curve too and is by far the most common of the four.
+# **Beware.** A loss curve that goes flat looks the same in all three cases. There is a fourth case, and it is the first
+# one to suspect: zigzagging in a ravine makes a flat loss curve too. What tells it apart is the *length of the
+# gradient* (over all the data: that of a mini-batch is never short, see 2.5). It is small on a plateau, at a saddle
+# and at a minimum, and *not* small in a zigzag.
 
 # %% [markdown]
 # ## 2.4 In high dimension, nearly everything flat is a saddle
@@ -310,7 +315,8 @@ figures.show(fig, alt=f"The share of minima among random flat points falls faste
 # %% [markdown]
 # A network has thousands of dimensions. So are its flat points all saddles? Its Hessian is not random, and so we do
 # not argue: we compute it. A small network on the digits, 1,210 weights, all 1,210² second derivatives, before
-# training and twice on the way.
+# training and twice on the way. (None of the three points is exactly flat; these are the curvatures that a path
+# meets. One network, one seed.)
 
 # %%
 digits = data.load("digits")
@@ -343,11 +349,11 @@ words = [f"step {stage}: {s.max():.2g} down to {s.min():.2g}" for stage, s in sp
 figures.show(fig, alt=f"The 1,210 curvatures of a network, sorted, at three moments. {'; '.join(words)}.")
 
 # %% [markdown]
-# Read the picture from the left. A few dozen directions are steep, and they set the largest learning rate. Most are
-# flat, thousands of times flatter. Some have a curvature of exactly 0: pixels that are black in every image, units
-# that never switch on. On the right are the directions that bend *down*. Training does not make them fewer, as you
-# might expect. It makes them *weak*: in the end the worst of them is a hundred times flatter than the steepest
-# direction up.
+# Read the picture from the left. A few dozen directions are steep, and the steepest sets the largest learning rate.
+# Most are flat, thousands of times flatter. Some have a curvature of exactly 0: pixels that are black in every image,
+# units that never switch on. On the right are the directions that bend *down*. You might expect training to make them
+# fewer; it hardly does. It makes them *weak*: in the end the worst of them is a hundred times flatter than the
+# steepest direction up.
 #
 # So the truth is in between. Random Hessians say why high-dimensional saddles are the rule *high up*. Low down,
 # networks are not random: what does not bend up is all but flat. That is one reason why "stuck in a local minimum" is
@@ -397,8 +403,8 @@ figures.show(noisy_race.figure(), alt=noisy_race.alt)
 # \mathbb{E}\,\|\hat g - g\|^2 = \frac{\sigma^2}{B}\cdot\frac{N-B}{N-1} \quad\text{(no example twice)}, \qquad
 # \frac{\sigma^2}{B} \quad\text{(with replacement)}.$$
 #
-# The factor (N − B)/(N − 1) is the **finite-population correction**. Both, measured on the digits network: all 1,197
-# gradients of all examples, and for each batch size 400 random batches; for three networks, from three seeds.
+# The factor (N − B)/(N − 1) is the **finite-population correction**. Both, measured on the digits network: the
+# gradients of all 1,197 examples, and for each batch size 400 random batches; for three networks, from three seeds.
 # <br><small>(measured: 8 s)</small>
 
 # %%
@@ -472,12 +478,13 @@ figures.show(fig, alt=f"The gradient noise scale of four networks in training: i
 
 # %% [markdown]
 # (The curves are rough because ‖g‖² itself goes up and down from step to step.) At the start a batch of 64 has more
-# signal than noise. Later it is nearly all noise, and only the sum over many steps makes progress. This is why
+# signal than noise. Later it is mostly noise, and only the sum over many steps makes progress. This is why
 # learning rates are turned *down* during training (a small rate is an average over many batches), and why, late, a
 # larger batch does the same job.
 #
-# **Beware: the last batch.** 1,197 images in batches of 63 are 19 full batches, and the mean of their gradients is the
-# gradient of the epoch. In batches of 64 the last one has 45 images. Each of those counts 64/45 times as much.
+# **Beware: the last batch.** 1,197 images in batches of 63 are 19 full batches, and the mean of their gradients, at
+# fixed weights, is the gradient of the whole set. In batches of 64 the last one has 45 images. Each of those counts
+# 64/45 times as much.
 
 # %%
 g = analysis.example_gradients(Run("mlp", digits, seed=0).model, *digits.train).double()

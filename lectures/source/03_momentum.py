@@ -9,9 +9,9 @@
 # %% [markdown]
 # # 3 · Momentum
 #
-# A ball that rolls does not forget at every step where it was going. This one idea takes the square root of the number
-# of steps. It also doubles the largest rate you may use, rolls over small ridges, and, as you will measure, does
-# **nothing at all** in a place where most people expect it to help.
+# A ball that rolls does not forget at every step where it was going. With this one idea the number of steps grows as
+# √κ and no longer as κ. It also nearly doubles the largest rate you may use, rolls over small ridges, and, as you
+# will measure, does **nothing at all** in a place where most people expect it to help.
 #
 # **After this lecture you can** choose ρ and α together; say why the two formulas you find in libraries are the same,
 # and when they are not; read a map of convergence rates; and write Nesterov's momentum in either form.
@@ -51,11 +51,12 @@ figures.show(fig, alt=f"Fourteen steps in a narrow valley. Gradient descent zigz
 # times · without limit</summary>
 #
 # **10 times.** The velocity is g + ρg + ρ²g + … = g / (1 − ρ). For ρ = 0.9 that is 10 g, for ρ = 0.99 it is 100 g.
-# (1.9 counts one step of memory only; there is a limit as long as ρ is below 1.)
+# (1.9 counts one step of memory only; 9 leaves out the newest gradient; there is a limit as long as ρ is below 1.)
 # </details>
 #
-# **Task.** Four frictions on one valley, all at the same rate. Which is there first, and which one circles? Select the
-# slowest and turn its rate up until it wins. Then look at its velocity arrow: how long is it against the gradient?
+# **Task.** Four frictions on one valley, all at the same rate. Which is there first, and which one circles? Select
+# ρ = 0.0 and turn its rate up until it wins. Now try the same with ρ = 0.99: no rate makes it win, and 3.2 says why.
+# Look at its velocity arrow: how long is it against the gradient's?
 
 # %% tags=["nbval-ignore-output"]
 frictions = {f"ρ = {rho}": rules.Momentum(rho) for rho in (0.0, 0.5, 0.9, 0.99)}
@@ -83,8 +84,9 @@ figures.show(race.figure(), alt=race.alt)
 # | $u$ | the step itself | that of $x$ |
 # | $\alpha$ | the learning rate | $x^2$ per loss |
 #
-# (A high ρ means *little* friction. The name has stuck.) **They are one rule while α is constant**, with u = −αv.
-# Proof, by induction over the steps: at the start u = 0 = −αv. If u = −αv before a step, then after it
+# (A high ρ means *little* friction; the libraries' argument is called `momentum`.) **They are one rule while α is
+# constant**, with u = −αv. Proof, by induction over the steps: at the start u = 0 = −αv. If u = −αv before a step,
+# then after it
 #
 # $$\rho u - \alpha g = -\alpha\rho v - \alpha g = -\alpha\,(\rho v + g),$$
 #
@@ -118,7 +120,9 @@ print("forms A and B: one path to 1e-10, 200 steps, 16 starts, 3 surfaces, with 
 # <details><summary><b>Predict</b>: a valley with κ = 1000 costs gradient descent some 3,000 steps, at its best rate.
 # With the best α and ρ momentum takes about: 1,500 · 300 · 200 · 30</summary>
 #
-# About **200**. The number of steps goes with √κ ≈ 32 instead of κ = 1000; the constants are what remains.
+# About **200**. The number of steps goes with √κ ≈ 32 instead of κ = 1000. The factor below alone would make it
+# ½ √κ ln 1000 ≈ 110; the rest is the price of a double eigenvalue, which you will see in the figure. 1,500 would be a
+# mere halving; 300 a tenth, as if momentum were a rate ten times as large; 30 forgets the constant.
 # </details>
 #
 # On a bowl, one step of momentum is a matrix that acts on the pair (v, x), one for each curvature λ:
@@ -129,7 +133,7 @@ print("forms A and B: one path to 1e-10, 200 steps, 16 starts, 3 surfaces, with 
 #
 # Its **spectral radius**, the largest |eigenvalue|, is the factor by which a step shrinks the distance in the long
 # run. The determinant is ρ. So while the eigenvalues are a complex pair, each has absolute value **√ρ, whatever α and
-# λ are**. The best choice makes them just complex at both ends of the spectrum (Polyak 1964):
+# λ are**. The best choice puts both ends of the spectrum just where the pair becomes complex (Polyak 1964):
 #
 # $$\rho^\ast = \left(\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}\right)^2, \qquad
 # \alpha^\ast = \frac{4}{(\sqrt{\lambda_{\max}} + \sqrt{\lambda_{\min}})^2}, \qquad
@@ -226,7 +230,7 @@ figures.show(fig, alt=f"Map of convergence for κ = 100; beyond α λmax = 2 (1 
 # (White: diverged; dashed: the limit of theory. The star: Polyak's α* and ρ*. Numbers on the lines: the factor per
 # step.) Three things that this picture knows and most texts do not say:
 #
-# - **Momentum doubles the largest rate.** The limit is α = 2 (1 + ρ)/λmax, nearly 4/λmax.
+# - **Momentum nearly doubles the largest rate.** The limit is α = 2 (1 + ρ)/λmax, up to nearly 4/λmax.
 # - **Above the ridge the lines are level.** There both directions swing, the factor is √ρ, and α does not matter. So a
 #   ρ that is too large cannot be cured by any learning rate.
 # - **The slopes are not alike.** From the star, a little less ρ falls off the cliff; a little more costs little. If
@@ -251,11 +255,12 @@ print("ρ = 0.9 is Polyak's ρ* for a κ between 1,350 and 1,550: holds")
 # rate. None and none · none and a quarter · a quarter and all</summary>
 #
 # **None and about a quarter.** Small steps of gradient descent stay in the basin they start in. The rolling ball
-# carries its height with it: those that start high enough on the outer wall get over the ridge.
+# carries its height with it: those that start high enough on the outer wall get over the ridge. (The
+# measurement below gives momentum half this rate; then fewer of them get over.)
 # </details>
 #
-# **Task.** Find, by dragging the start to the right or moving it with the arrow keys, the point from which momentum
-# just makes it over the ridge. Then lower ρ to 0.8. And then do it on the saddle, and on the plateau (change the
+# **Task.** Drag the start to the left, or move it with the arrow keys: what is the last point from which momentum
+# still makes it over the ridge? Then lower ρ to 0.8. And then do it on the saddle, and on the plateau (change the
 # surface in the cell): which of the three does momentum help most with?
 
 # %% tags=["nbval-ignore-output"]
@@ -310,7 +315,7 @@ print("saddle and plateau, at equal effective rate: less than a factor of 2 eith
 # at all</summary>
 #
 # **Not at all.** The noise in v is smoother from step to step, but it *adds up* over steps instead of cancelling, to
-# exactly the same cloud. Averaging over batches is what a small step does anyway.
+# all but the same cloud. Averaging over batches is what a small step does anyway.
 # </details>
 #
 # On a bowl with curvature λ and gradient noise σ the cloud has, in the long run, the variance
@@ -318,7 +323,8 @@ print("saddle and plateau, at equal effective rate: less than a factor of 2 eith
 # $$\operatorname{Var} x = \frac{\alpha\,\sigma^2\,(1+\rho)}{\lambda\,(1-\rho)\,\bigl(2(1+\rho) - \alpha\lambda\bigr)}
 # \;\approx\; \frac{\alpha}{1-\rho}\cdot\frac{\sigma^2}{2\lambda} \quad\text{for small } \alpha\lambda :$$
 #
-# only the effective rate counts. Five hundred balls, after a thousand steps to settle:
+# only the effective rate counts. (σ: standard deviation of each coordinate of the gradient, loss per x.) Five hundred
+# balls, after a thousand steps to settle:
 
 # %%
 bowl = surfaces.noisy(surfaces.ravine(condition=1), sigma=1.0)
@@ -337,7 +343,9 @@ print("momentum 0.9 at α = 0.01 and no momentum at α = 0.1 have the same cloud
 #
 # The theory makes two opposite predictions. With the **whole training set** in every step there is no noise, curvature
 # rules, and momentum should win clearly. With batches of **16** noise rules, and only the effective rate should count.
-# Both rules get the same number of learning rates to try, the same steps and the same seeds.
+# Both rules get the same number of learning rates to try, the same steps and the same seeds: in the first comparison
+# four rates of 60 steps each (the "240 steps" of the verdict and of the axis are these four together), in the second
+# one rate of 300 steps.
 # <br><small>(measured: 9 s)</small>
 
 # %%
@@ -374,7 +382,8 @@ small.show("With batches of 16 only α / (1 − ρ) counts: α = 0.1 without, α
 # ### Should ρ start at 0.5?
 #
 # An old recipe says: start with ρ = 0.5 while the gradients are large and point everywhere, and raise it to 0.9 or
-# 0.99 when things have settled. Here, with ρ = 0.99 and two learning rates; raising starts at step 100 of 300.
+# 0.99 when things have settled. Here, against ρ = 0.99 from the start, at two learning rates; the rise comes in one
+# jump, at step 100 of 300.
 
 # %%
 def with_friction(first, lr):
@@ -395,7 +404,7 @@ for lr, better, worse in ((0.05, "rising from 0.5", "0.99 throughout"), (0.005, 
 # %% [markdown]
 # So the recipe is a safety belt: it pays where the rate is so large that the first hundred steps would throw the
 # network about, and costs time where it is not. Today a **warm-up of the learning rate** usually does this job
-# (lecture 8).
+# (lecture 7).
 
 # %% [markdown]
 # ## 3.4 Where the two forms part
@@ -534,7 +543,7 @@ print("the largest α · λmax is above 3.6 for momentum and below 1.5 for Neste
 # ## Five lines to remember
 #
 # 1. Momentum's step is up to 1/(1 − ρ) times as long: compare settings by their effective rate α/(1 − ρ).
-# 2. It needs √κ steps where gradient descent needs κ, and it bears nearly twice the rate, 2 (1 + ρ)/λmax.
+# 2. Its steps grow as √κ where those of gradient descent grow as κ, and it bears nearly twice the rate, 2 (1 + ρ)/λmax.
 # 3. Against noise it does nothing that a smaller effective rate would not do.
 # 4. α inside or outside the velocity is the same until α changes.
 # 5. Nesterov takes the gradient where the velocity is about to carry you; libraries store that point, x̃ = x + ρu.
