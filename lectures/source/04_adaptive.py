@@ -8,7 +8,7 @@
 # **After this lecture you can** say what each of Adam's five symbols repairs; predict when an adaptive rule helps and
 # when it cannot; recognise the three places where ε may stand; and say why Adam with L2 is not AdamW.
 #
-# Six sections, about 55 minutes of your time. The cells need some 25 seconds of the machine's, on two CPU cores.
+# Six sections, about 55 minutes of your time. The cells need some 20 seconds of the machine's, on two CPU cores.
 
 # %%
 import math
@@ -22,7 +22,7 @@ torch.set_default_dtype(torch.float64)  # of the surfaces; the networks below st
 
 # %% [markdown]
 # ## 4.1 Can one slider serve a wall and a floor?
-# <small>About 12 minutes; the cells run in 3 s.</small>
+# <small>About 12 minutes; the cells run in 4 s.</small>
 #
 # In lecture 2 the walls of the valley allowed a rate of 0.1, and the floor would have borne 2. The ball crept along the
 # floor because of the walls. What if each direction divided its step by the size of the gradients it has seen?
@@ -140,7 +140,7 @@ evidence.verdict("momentum needs the same steps at 0° and at 45°, give or take
 # gradients around 0.01, a start at 0.1 means that you walk with plain SGD for the first thousand steps.
 #
 # ## 4.2 What happens to the step as time goes on?
-# <small>About 8 minutes; the cells run in 4 s.</small>
+# <small>About 8 minutes; the cells run in 2 s.</small>
 #
 # <details><summary><b>Predict (Q2).</b> You train with mini-batches, so the gradients never become zero. What does
 # AdaGrad's effective rate α / √s do: settle at a value, fall like 1/t, fall like 1/√t, fall like e⁻ᵗ?</summary>
@@ -241,7 +241,7 @@ evidence.verdict("with the cosine it ends 10 times nearer, 16 of 16", bool((home
 # (0.9) with ε inside. "RMSProp with α = 0.001" is not one algorithm but three.
 #
 # ## 4.3 Why are Adam's first steps wrong, and by how much?
-# <small>About 12 minutes; the cells run in 7 s.</small>
+# <small>About 12 minutes; the cells run in 4 s.</small>
 #
 # Put momentum on top of RMSProp, and you have nearly Adam: a running mean of the gradient, divided by the root of a
 # running mean of its square.
@@ -325,7 +325,7 @@ timid.show("At α = 0.001 the same start is welcome: it is a larger rate in disg
 # (`state_dict` does).
 #
 # ## 4.4 Where does ε stand?
-# <small>About 7 minutes; the cells run in 5 s.</small>
+# <small>About 7 minutes; the cells run in 3 s.</small>
 #
 # Nobody tunes ε. It is "a small number against division by zero". But ε has a unit, that of a gradient, and there are
 # three places for it:
@@ -386,12 +386,12 @@ scales.show("Adam ignores the scale of the loss, as long as ε is scaled with it
 # **Good first settings** are β₁ = 0.9, β₂ = 0.999 and α = 1e-3 or 5e-4; leave ε alone unless your gradients are tiny.
 # Because α is in units of x, about the distance each weight moves in a step, these numbers travel from task to task.
 #
-# **Beware.** In 16-bit floats 1e-8 *is* zero: there a weight whose gradient vanishes divides 0 by 0. And people who
+# **Beware.** In float16 1e-8 *is* zero: there a weight whose gradient vanishes divides 0 by 0. And people who
 # train language models report ε as large as 1e-6, people who train Inception 0.1 or 1: with that, Adam is mostly
 # momentum.
 #
 # ## 4.5 Can Adam walk the wrong way for ever?
-# <small>About 7 minutes; the cells run in 4 s.</small>
+# <small>About 7 minutes; the cells run in 2 s.</small>
 #
 # One weight x, kept between −1 and 1. Every 101st gradient is +1010 ("go left"). The hundred between are −10 each ("go
 # right").
@@ -447,11 +447,11 @@ evidence.verdict("AMSGrad ends below −0.5, from every start", bool((where["AMS
 # Because networks seldom look like this, and where they do, a β₂ nearer to 1 remembers long enough. AMSGrad seldom wins
 # in practice; what it left behind is the question to ask: *does your memory outlast your rarest gradient?*
 #
-# **Beware.** torch (`amsgrad=True`) takes the maximum of v, keras and optax of the corrected v̂. At the first steps
-# these differ, since v̂ comes from a small t.
+# **Beware.** torch and keras (`amsgrad=True`) take the maximum of v, optax that of the corrected v̂. That matters: v̂
+# is largest when t is small, so one early gradient can hold optax's rate down for good.
 #
 # ## 4.6 Is weight decay the same as L2?
-# <small>About 9 minutes; the cells run in 2 s.</small>
+# <small>About 9 minutes; the cells run in 1 s.</small>
 #
 # **L2** adds ½λ‖x‖² to the loss, so λx to the gradient. **Decoupled decay** leaves the gradient alone and shrinks the
 # weight beside it: x ← (1 − αλ) x. Under SGD,
