@@ -410,8 +410,11 @@ class Comparison:
         return text.replace("-", "\N{MINUS SIGN}")
 
     def _axis_label(self) -> str:
-        budgets = sorted(set(self.budgets.values()))
-        after = f" after {' or '.join(f'{budget:,}' for budget in budgets)} steps" if self.metric.at_the_end else ""
+        tries = {arm: max(1, len(self.histories[arm]) // self.seeds) for arm in self.arms}
+        lengths = sorted({self.budgets[arm] // tries[arm] for arm in self.arms})
+        after = f" after {' or '.join(f'{length:,}' for length in lengths)} steps" if self.metric.at_the_end else ""
+        if set(tries.values()) != {1}:
+            after += ", the best of " + " or ".join(f"{count}" for count in sorted(set(tries.values()))) + " runs"
         return f"{self.metric.name}{after}  (a dot: one seed; bar: quartiles; stroke: median)"
 
     @property
