@@ -180,6 +180,16 @@ class FailsAtStep(nn.Module):
         return self.layer(x.flatten(1))
 
 
+class Explodes(nn.Linear):
+    """A layer whose outputs are infinite while it trains."""
+
+    def __init__(self) -> None:
+        super().__init__(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) / (0 if self.training else 1)
+
+
 def test_an_exception_in_training_comes_out_of_wait_and_stands_in_the_widget() -> None:
     tuner = LiveTuner(Run(FailsAtStep(), "digits", lr=0.1, device="cpu"))
     tuner.play()
@@ -622,6 +632,16 @@ def test_the_figure_and_its_text(tuner: LiveTuner) -> None:
     np.testing.assert_allclose(loss.get_lines()[1].get_ydata(), tuner._tracks[0].curve.rows[:, SMOOTH])
     assert tuner.alt.startswith("Live tuner, mlp on digits: 100 steps, the learning rate turned once. main: smoothed")
     assert "branch 1" in tuner.alt and "in grey: 1" in tuner.alt
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_loss_that_is_not_finite_from_the_start_has_a_figure() -> None:
+    tuner = LiveTuner(Run(nn.Sequential(nn.Flatten(), Explodes()), "digits", lr=0.1, device="cpu"))
+    tuner.play()
+    tuner.wait(SECONDS)
+    assert tuner.run.status == "diverged" and tuner.run.step == 1
+    assert "no finite loss" in tuner.alt
+    tuner.figure().draw_without_rendering()
 
 
 def test_showing_it_displays_the_widget_and_a_place_for_the_picture(

@@ -79,8 +79,8 @@ def _at_least_a_decade(ax: Axes) -> None:
 
 def _keep_in_view(loss: Axes, tracks: Sequence[Track]) -> None:
     """The smoothed curves fill the panel: a lucky mini-batch may leave it below, a loss that explodes above."""
-    smooth = [track.curve.rows[:, SMOOTH] for track in tracks if len(track.curve.rows)]
-    if any(np.isfinite(rows).any() for rows in smooth):
-        start = max(rows[0] for rows in smooth if np.isfinite(rows[0]))
-        low = min(float(np.nanmin(rows)) for rows in smooth if np.isfinite(rows).any())
-        loss.set_ylim(max(loss.get_ylim()[0], low / 3), min(loss.get_ylim()[1], 30 * float(start)))
+    smooth = [track.curve.rows[np.isfinite(track.curve.rows[:, SMOOTH]), SMOOTH] for track in tracks]
+    known = [rows for rows in smooth if len(rows)]
+    if known:
+        lowest, start = min(rows.min() for rows in known), max(rows[0] for rows in known)
+        loss.set_ylim(max(loss.get_ylim()[0], float(lowest) / 3), min(loss.get_ylim()[1], 30 * float(start)))

@@ -80,8 +80,8 @@ def in_words(value: Any) -> str:
 
 def describe(track: Track) -> str:
     """The curve in a sentence."""
-    first, last = track.curve.rows[0, SMOOTH], track.last(SMOOTH)
-    words = f"{track.name}: smoothed loss from {first:.3g} to {last:.3g}"
-    if np.isfinite(track.last(ACCURACY)):
-        words += f", validation accuracy {track.last(ACCURACY):.1%}"
-    return f"{words}, last applied learning rate {track.last(LR):.3g}."
+    smooth = track.curve.rows[np.isfinite(track.curve.rows[:, SMOOTH]), SMOOTH]
+    loss = f"smoothed loss from {smooth[0]:.3g} to {smooth[-1]:.3g}" if len(smooth) else "no finite loss"
+    accuracy = track.last(ACCURACY)
+    checked = f", validation accuracy {accuracy:.1%}" if np.isfinite(accuracy) else ""
+    return f"{track.name}: {loss}{checked}, last applied learning rate {track.last(LR):.3g}."
