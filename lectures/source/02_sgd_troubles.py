@@ -467,7 +467,7 @@ print("the noise scale starts below 100 images and has more than doubled from st
 # %% tags=["nbval-ignore-output"]
 fig, ax = figures.figure("The same batch says much at the start of training and little at its end", size=(7.2, 3.2))
 ax.plot(stages, noise_scale.T, color="#888888", linestyle="-", linewidth=0.7, marker=".")
-middle = noise_scale.median(0).values
+middle = noise_scale.quantile(0.5, dim=0)
 ax.plot(stages, middle, label="noise scale (median)", **figures.style(0))
 ax.axhline(64, label="the batch used: 64", **figures.style(1))
 ax.axhline(N, label=f"all there are: {N:,}", **figures.style(2))

@@ -483,7 +483,7 @@ figures.show(fig, alt=f"Both forms fall together from 1 to {a[3]:.2f} in three s
 source(rules.Nesterov.step)
 
 # %%
-source(rules.NesterovLookahead)
+source(rules.NesterovLookahead, docstring=False)
 
 # %% [markdown]
 # Is the derivation right? Sixteen starts in three valleys: run the look-ahead form, compute x̃ = x + ρu at each step,
