@@ -4,7 +4,7 @@
 # You have one slider. At the end of this hour you know what unit it is marked in, where its cliff stands and why, how
 # to read a loss that has gone flat, and why you want to turn the slider while the network trains.
 #
-# Six sections of about eight minutes. In each you **predict**, then **run**, then **check**: every claim stands
+# Six sections of about eight minutes each. In each you **predict**, then **run**, then **check**: every claim stands
 # beside the cell that measures it over many seeds, and the cell fails if the claim does not hold.
 
 # %%
@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional as F
 
 import lrlab
-from lrlab import Run, data, evidence, figures, instruments, models, rules, source, surfaces
-from lrlab.schedules import Recorded
+from lrlab import Run, data, evidence, figures, instruments, models, rules, schedules, source, surfaces
 
 assert lrlab.__version__.startswith("0.1"), f"not lrlab 0.1 but {lrlab.__version__}: run make install"
 torch.set_num_threads(1)  # networks this small are faster on one
@@ -85,7 +84,8 @@ source(rules.SGD, docstring=False)
 
 
 # %% [markdown]
-# **Measure.** Double the loss and halve α: by its unit, nothing may change. Not even the last bit of a weight.
+# **Measure.** Double the loss and halve α: by its unit, nothing may change, not even the last bit of a weight. (A
+# computer multiplies by 2 and by ½ exactly; after 1.44 the last digits would differ.)
 
 
 # %%
@@ -116,7 +116,7 @@ evidence.verdict(claim, all(same))
 
 # %% [markdown]
 # ## 2 · Why is there a cliff?
-# *About 10 minutes; the cells run in 2 s.*
+# *About 9 minutes; the cells run in 2 s.*
 #
 # Four balls start at the same place of the same parabola. Only α differs. Why does the third one zigzag, and why does
 # the fourth one leave?
@@ -250,7 +250,7 @@ for rho in (0.5, 0.9):
 
 # %% [markdown]
 # ## 3 · And in a network?
-# *About 9 minutes; the cells run in 12 s.*
+# *About 10 minutes; the cells run in 15 s.*
 #
 # A network has 9,610 directions, each bent in its own way, and the bends change as it learns. Is there still one
 # cliff?
@@ -426,7 +426,7 @@ def curvature(model, x, labels, rounds=30):
 
 
 # %% [markdown]
-# **Your turn.** Add a rate of your own to the list, say where its curve will go, and run.
+# **Measure**, and your turn: add a rate of your own to the list, say where its curve will go, and run.
 
 # %%
 rates = [0.05, 0.1, 0.2, 0.4]
@@ -468,10 +468,10 @@ figures.show(fig, alt=f"The largest curvature goes towards 2/α, from wherever i
 
 # %% [markdown]
 # ## 5 · The loss has gone flat. Why?
-# *About 8 minutes; the cells run in 4 s.*
+# *About 8 minutes; the cells run in 5 s.*
 #
-# A **plateau** is a stretch where the loss does not move. Three plateaus that look the same want three opposite
-# remedies. In each picture α is turned at step 0.
+# A **plateau** is a stretch where the loss does not move. Below, three losses stand still for three different
+# reasons, and want three different remedies. In each picture α is turned at step 0.
 
 # %%
 cases = {
@@ -484,6 +484,7 @@ for name, (batch_size, before, after) in cases.items():
     run = Run("mlp", digits, lr=before, batch_size=batch_size, validate_every=10)
     run.train(300, progress=False).lr = after
     runs[name] = run.train(150, progress=False)
+ends = "; ".join(f"{name}, the loss ends at {run.validate()[0]:.2g}" for name, run in runs.items())
 
 # %% tags=["nbval-ignore-output"]
 title = "A flat loss answers when you turn the rate"
@@ -492,11 +493,11 @@ for i, (name, run) in enumerate(runs.items()):
     top, below, look = axes[0, i], axes[1, i], figures.style(i)
     top.plot(run.history["val_step"] - 300, run.history["val_loss"], **look)
     below.plot(np.arange(450) - 300, run.history["lr"], **look)
-    top.set(title=name, yscale="log", xlim=(-150, 150), ylabel="" if i else "validation loss")
+    top.set_title(name, fontsize=10)
+    top.set(yscale="log", xlim=(-150, 150), ylim=(0.12, 3), ylabel="" if i else "validation loss")
     below.set(xlabel="steps since the turn", yscale="log", ylabel="" if i else "applied α")
 top.set_yticks([0.2, 0.5, 1, 2], [0.2, 0.5, 1, 2])
 top.minorticks_off()
-ends = "; ".join(f"{name}, the loss ends at {run.validate()[0]:.2g}" for name, run in runs.items())
 figures.show(fig, alt=f"Validation loss over applied rate, before and after the turn. {ends}.")
 
 # %% [markdown]
@@ -540,7 +541,7 @@ source(surfaces.Noisy.minibatch_grad)
 
 # %%
 rates = torch.tensor([0.8, 0.2, 0.05], dtype=torch.float64)
-start = torch.full((1, 4096, 2), 3.0, dtype=torch.float64)
+start = torch.full((1, 4096, 2), 3.0, dtype=torch.float64)  # 2 directions that do not know each other
 noisy = surfaces.noisy(surfaces.ravine(condition=1), sigma=1.0)
 path = rules.descend(rules.SGD(), noisy, start, lr=rates.view(3, 1, 1), steps=200)
 loss = 0.5 * path.square().mean((2, 3))
@@ -566,7 +567,7 @@ figures.show(fig, alt=f"The mean loss falls to the floor that the formula says, 
 
 # %% [markdown]
 # ## 6 · One rate for ever?
-# *About 8 minutes; the cells run in 20 s.*
+# *About 8 minutes; the cells run in 15 s.*
 #
 # Look at the last picture again: the high rate is quick and stays high, the low rate is slow and gets low. Must you
 # choose?
@@ -583,7 +584,7 @@ figures.show(fig, alt=f"The mean loss falls to the floor that the formula says, 
 # steps, and turn α down when the loss stops falling. Beat the script, if you can. The next cell takes whatever you
 # have done.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 if run.step == 0:  # nobody has played: a script decays the rate
     tuner.speed = None
     for lr, steps in [(0.2, 300), (0.05, 150), (0.0125, 150)]:
@@ -592,7 +593,7 @@ if run.step == 0:  # nobody has played: a script decays the rate
         tuner.wait()
 tuner.pause()
 by_hand = tuner.as_schedule()
-figures.show(tuner.figure(), alt=tuner.alt)
+by_hand
 
 # %% [markdown]
 # What you have turned is now a **schedule**: a learning rate as a function of time. The tuner has **recorded** it as
@@ -601,7 +602,7 @@ figures.show(tuner.figure(), alt=tuner.alt)
 # $$\alpha(t) = \text{value}_i \quad\text{for}\quad s_i \le t < s_{i+1}$$
 
 # %%
-source(Recorded.rate)
+source(schedules.Recorded.rate)
 
 # %% [markdown]
 # **Measure.** One run of yours was one seed: it may have been luck. Replay your hand under sixteen seeds, and set it
@@ -640,8 +641,8 @@ figures.show(fig, alt=claim.alt)
 # %% [markdown]
 # **Beware.**
 # - *It does not always hold.* With 64 images a step there is little noise to lose, and turning down mostly stops the
-#   training early. The next cell shows it, and shows a catch: the constant rate wins on the images it has seen, and
-#   not on those it has not.
+#   training early. The next cell shows it, and a catch: by its loss the constant rate wins on the images it has seen,
+#   and not on those it has not.
 # - In keras' form of momentum, $v \leftarrow \rho v - \alpha g$, the rate is stored in the velocity: after a drop the
 #   weights go on for a while at the old speed. In torch's form, $v \leftarrow \rho v + g$, the drop bites at once.
 #   The two are the same path only while α is constant.
@@ -649,7 +650,7 @@ figures.show(fig, alt=claim.alt)
 #   wrote it; a decay "after 30" means two very different things.
 
 # %%
-decayed = Recorded(steps=(0, 300, 450), values=(0.5, 0.125, 0.03))
+decayed = schedules.Recorded(steps=(0, 300, 450), values=(0.5, 0.125, 0.03))
 arms = {"constant 0.5": arm(0.5), "decayed": arm(decayed)}  # 64 images a step, as in section 3
 seen = evidence.compare(arms, steps=600, metric="train_loss", seeds=6, progress=False)
 seen.better("constant 0.5", than="decayed", in_at_least=5)
@@ -662,9 +663,9 @@ unseen.better("decayed", than="constant 0.5", in_at_least=5)
 # for pneumonia in chest X-rays, starts Adam at 0.001 and divides by ten whenever the validation loss stands still:
 # section 5 as a rule (Rajpurkar and others 2017). PointPillars, which finds cars and pedestrians in laser scans for
 # self-driving, starts at 0.0002 and takes 0.8 of it every 15 epochs (Lang and others 2019). YOLO, a detector for
-# pictures, begins *low* and climbs, because at the full rate the untrained network diverged (Redmon and others 2016):
-# lecture 7 comes back to this warm-up. None of this makes a diagnosis or a car safe. But a comparison of two methods,
-# one with a tuned rate and one without, measures the tuning; and such comparisons are what one builds on.
+# pictures, begins *low* and climbs, because at the full rate the untrained network often diverged (Redmon and others
+# 2016): lecture 7 comes back to this warm-up. None of this makes a diagnosis or a car safe. But a comparison of two
+# methods, one with a tuned rate and one without, measures the tuning; and such comparisons are what one builds on.
 #
 # ## Five lines to remember
 # 1. α is in $[x]^2/[\ell]$. Change the scale of the loss, and the old number means nothing.
