@@ -97,8 +97,8 @@ claim.better("lr 0.3", than="lr 0.01", in_at_least=7)
 claim.show("A rate 30 times as high reads more digits right after the same 200 steps")
 
 # %% [markdown]
-# The formulas you meet are not typed a second time. `source` shows the very lines that ran above, and that the tests
-# hold against PyTorch's own:
+# The formulas you meet are not typed a second time. `source` shows the very lines that ran above; the tests compare
+# them with PyTorch's own:
 
 # %%
 source(rules.SGD, docstring=False)
@@ -156,13 +156,17 @@ lrlab.doctor()
 # | cross entropy | entropy chéo | entropi silang |
 # | curvature | độ cong | kelengkungan |
 # | data augmentation | tăng cường dữ liệu | augmentasi data |
+# | decay (of the learning rate) | giảm dần (tốc độ học) | peluruhan (laju pembelajaran) |
 # | to diverge | phân kỳ | divergen |
 # | dropout | dropout (tắt ngẫu nhiên) | dropout |
 # | early stopping | dừng sớm | penghentian dini |
+# | edge of stability | biên ổn định | tepi kestabilan |
+# | eigenvalue | giá trị riêng | nilai eigen |
 # | ensemble | mô hình kết hợp | ansambel |
 # | epoch | epoch (lượt duyệt dữ liệu) | epoch |
 # | gradient | gradient | gradien |
 # | gradient descent | hạ gradient | penurunan gradien |
+# | Hessian (matrix) | ma trận Hesse | matriks Hesse |
 # | hyperparameter | siêu tham số | hiperparameter |
 # | layer | tầng | lapisan |
 # | learning rate | tốc độ học | laju pembelajaran |
@@ -172,12 +176,14 @@ lrlab.doctor()
 # | momentum | động lượng | momentum |
 # | (neural) network | mạng nơ-ron | jaringan saraf (tiruan) |
 # | noise | nhiễu | derau |
+# | noise floor | sàn nhiễu | lantai derau |
 # | optimizer, update rule | bộ tối ưu, quy tắc cập nhật | pengoptimal, aturan pembaruan |
 # | overfitting | quá khớp | overfitting |
 # | parameter, weight | tham số, trọng số | parameter, bobot |
 # | plateau | vùng bằng phẳng | dataran (plato) |
+# | power iteration | phép lặp lũy thừa | iterasi pangkat |
 # | random seed | hạt giống ngẫu nhiên | benih acak |
-# | regularization | chính quy hoá | regularisasi |
+# | regularisation | chính quy hoá | regularisasi |
 # | saddle point | điểm yên ngựa | titik pelana |
 # | spread (over seeds) | độ phân tán | sebaran |
 # | step | bước | langkah |
@@ -196,8 +202,10 @@ lrlab.doctor()
 #
 # ## Three questions
 # **1.** You rewind to step 100 and press play without touching a slider. What do you see?
-# (a) another curve, because the images are shuffled anew (b) the very curve you had, until the first move you made
-# after step 100 (c) the very curve, with all its moves
+# - (a) another curve, because the images are shuffled anew
+# - (b) the very curve you had, until the first move you made after step 100
+# - (c) the very curve, with all its moves
+#
 # <details>
 # <summary>Answer</summary>
 #
@@ -207,7 +215,10 @@ lrlab.doctor()
 # </details>
 #
 # **2.** Two rates, one seed each: A ends at 96.0 %, B at 96.3 %. Which is better?
-# (a) B (b) A (c) you cannot know
+# - (a) B
+# - (b) A
+# - (c) you cannot know
+#
 # <details>
 # <summary>Answer</summary>
 #
@@ -216,8 +227,10 @@ lrlab.doctor()
 # </details>
 #
 # **3.** Why is there a validation set *and* a test set?
-# (a) to have more data (b) because you choose by the first, so only the second is still unseen (c) because one is for
-# the loss and one for the accuracy
+# - (a) to have more data
+# - (b) because you choose by the first, so only the second is still unseen
+# - (c) because one is for the loss and one for the accuracy
+#
 # <details>
 # <summary>Answer</summary>
 #
