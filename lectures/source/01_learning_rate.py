@@ -367,7 +367,7 @@ for seed in range(8):
     run.lr = 0.1
     waited[seed] = run.train(300, progress=False).validate()[1]
     W, b, *_ = run.model.parameters()
-    silent[seed] = (digits.train.x.flatten(1) @ W.T + b <= 0).all(0).double().mean()
+    silent[seed] = (digits.train.x.flatten(1) @ W.T + b <= 0).all(0).double().mean().item()
     run.rewind(0).lr = 0.1
     rewound[seed] = run.train(300, progress=False).validate()[1]
 
