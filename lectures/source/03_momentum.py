@@ -21,8 +21,11 @@
 # %%
 import torch
 
+import lrlab
 from lrlab import Run, analysis, data, evidence, figures, instruments, rules, schedules, source, surfaces
 
+assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
+torch.set_num_threads(1)  # networks this small are faster on one: two threads would wait for each other
 float64 = torch.float64
 
 # %% [markdown]

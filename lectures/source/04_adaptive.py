@@ -16,8 +16,11 @@ import math
 import torch
 from torch.nn import functional as F
 
+import lrlab
 from lrlab import Run, analysis, evidence, figures, instruments, rules, schedules, source, surfaces
 
+assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
+torch.set_num_threads(1)  # networks this small are faster on one: two threads would wait for each other
 torch.set_default_dtype(torch.float64)  # of the surfaces; the networks below stay in float32
 
 # %% [markdown]

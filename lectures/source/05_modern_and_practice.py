@@ -16,9 +16,12 @@ from dataclasses import replace
 
 import torch
 
+import lrlab
 from lrlab import Run, data, evidence, figures, instruments, rules, schedules, source, surfaces, tuning
 from lrlab.data import Split
 
+assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
+torch.set_num_threads(1)  # networks this small are faster on one: two threads would wait for each other
 float64 = torch.float64
 digits, glyphs = data.load("digits"), data.load("glyphs")  # the letters are drawn once, some 5 s, and kept
 
