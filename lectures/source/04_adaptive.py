@@ -22,6 +22,7 @@ from lrlab import Run, analysis, evidence, figures, instruments, rules, schedule
 assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
 torch.set_num_threads(1)  # networks this small are faster on one: two threads would wait for each other
 torch.set_default_dtype(torch.float64)  # of the surfaces; the networks below stay in float32
+torch.set_num_threads(1)  # so small a network gains nothing from two, and on a busy machine loses much
 
 # %% [markdown]
 # ## 4.1 Can one slider serve a wall and a floor?

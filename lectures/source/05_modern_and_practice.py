@@ -22,6 +22,7 @@ from lrlab.data import Split
 
 assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
 torch.set_num_threads(1)  # networks this small are faster on one: two threads would wait for each other
+torch.set_num_threads(1)  # so small a network gains nothing from two, and on a busy machine loses much
 float64 = torch.float64
 digits, glyphs = data.load("digits"), data.load("glyphs")  # the letters are drawn once, some 5 s, and kept
 
