@@ -25,7 +25,7 @@ from torch import nn
 
 from lrlab import Run, instruments, rules, schedules
 from lrlab.history import History
-from lrlab.instruments import drawing, live_tuner, page
+from lrlab.instruments import drawing, instrument, live_tuner, page
 from lrlab.instruments.curves import (
     ACCURACY,
     COLUMNS,
@@ -385,11 +385,11 @@ def test_a_dropped_tuner_goes_and_takes_its_thread_along() -> None:
 
 
 def test_stop_lets_go_and_play_wakes_up(tuner: LiveTuner) -> None:
-    live_tuner._on_screen.add(tuner)
+    instrument._on_screen.add(tuner)
     tuner.play()
     tuner.stop()
     assert threads_of_ours() == []
-    assert tuner not in live_tuner._on_screen
+    assert tuner not in instrument._on_screen
     play(tuner, 5)
 
 
@@ -421,6 +421,9 @@ class FakePage:
             known = self.curves.get(track["id"], rows[:0])
             assert track["at"] <= len(known)
             self.curves[track["id"]] = np.concatenate([known[: track["at"]], rows])
+
+    def last(self, kind: str) -> dict[str, Any]:
+        return [message for message in self.messages if message["is"] == kind][-1]
 
     def close(self) -> None:
         self.messages.append({"is": "closed"})
@@ -509,17 +512,17 @@ def test_every_control_of_the_page(tuner: LiveTuner, shown: FakePage) -> None:
     say(tuner, do="select", run=1)
     assert [run.step for run in tuner.runs] == [step - 5, step - 8, 0]
     say(tuner, do="save")
-    saved = shown.messages[-1]
-    assert (saved["is"], saved["view"]) == ("file", "a")
+    saved = shown.last("file")
+    assert saved["view"] == "a"
     say(tuner, do="replay", text=saved["text"])
     tuner.wait(SECONDS)
     assert tuner.run.step == step - 8
     say(tuner, do="schedule")
-    assert eval(shown.messages[-1]["text"]) == tuner.as_schedule()
+    assert eval(shown.last("copy")["text"]) == tuner.as_schedule()
     say(tuner, do="speed", speed=0)
     say(tuner, do="stop")
     tuner._draw()
-    state = shown.messages[-1]["state"]
+    state = shown.last("news")["state"]
     assert state["stopped"] and state["runs"] == ["main", "branch 1", "seed 1", "replay 1"] and state["current"] == 3
     assert state["heard"] == {"a": 2} and state["problem"] == "" and tuner.speed is None
 
@@ -550,7 +553,7 @@ def test_what_goes_wrong_is_shown_in_the_page(
 def test_a_page_that_stays_away_pauses_the_run(
     tuner: LiveTuner, shown: FakePage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_tuner, "ABSENT_SECONDS", 0.05)
+    monkeypatch.setattr(instrument, "ABSENT_SECONDS", 0.05)
     say(tuner, do="play")
     say(tuner, do="goodbye")
     tuner._hear({"do": "hello", "view": "b"})  # a reload
@@ -562,7 +565,7 @@ def test_a_page_that_stays_away_pauses_the_run(
     time.sleep(0.1)
     assert not tuner._draw()
     assert not tuner.playing
-    assert tuner not in live_tuner._on_screen
+    assert tuner not in instrument._on_screen
 
 
 def test_the_drawing_thread_ends_when_all_is_drawn(tuner: LiveTuner, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -652,7 +655,7 @@ def test_showing_it_displays_the_widget_and_a_place_for_the_picture(
     tuner._ipython_display_()
     (widget, _), (place, options) = shown
     assert widget is tuner._page() and "lrlab-picture" in place["text/html"]
-    assert tuner in live_tuner._on_screen
+    assert tuner in instrument._on_screen
     play(tuner, 20)
     tuner._publish_picture()
     data, update = shown[-1]

@@ -6,6 +6,7 @@ A page that opens says ``hello`` and is sent everything; after that it is sent w
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrlab import figures
 from lrlab.instruments import drawing, worker
-from lrlab.instruments.live_tuner import in_colab
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,11 @@ REST_SECONDS = 0.4  # an instrument at rest for this long gets its picture drawn
 
 # Instruments on a page are kept alive, also those that no variable holds.
 _on_screen: set[Instrument] = set()
+
+
+def in_colab() -> bool:
+    """Whether this is a Colab notebook."""
+    return "google.colab" in sys.modules
 
 
 class Belongings:
@@ -169,10 +174,11 @@ class Instrument(ABC):
     def _draw(self) -> bool:
         """Called by the drawing thread: send what is new; True: come again."""
         if self._views:
+            playing = self.playing  # asked before the news is sent: what happens meanwhile is news for the next time
             with self._lock:
                 ready = self._prepare()
                 self._send_news()
-            return not ready or self.playing or self._draw_picture()
+            return not ready or playing or self._draw_picture()
         return self._gone_since is not None and self._wait_for_a_page()
 
     def _send_news(self) -> None:
@@ -208,5 +214,9 @@ class Instrument(ABC):
             return True
         self._gone_since = None
         self.pause()
-        _on_screen.discard(self)
+        self._leave_the_screen()
         return False
+
+    def _leave_the_screen(self) -> None:
+        """From now on only variables keep this instrument alive, until a page says hello again."""
+        _on_screen.discard(self)

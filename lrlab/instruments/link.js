@@ -47,10 +47,14 @@ export class Link {
   }
 
   dispose() {
-    this.say({ do: "goodbye" });
     this.model.off("msg:custom", this.onMessage);
     removeEventListener("pagehide", this.onHide);
     removeEventListener("pageshow", this.onShow);
+    try {
+      this.say({ do: "goodbye" });
+    } catch {
+      // The kernel was restarted: nobody is left to say it to.
+    }
   }
 }
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 import tempfile
-import threading
 import time
-import uuid
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -22,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrlab import figures, moves, rules
+from lrlab import moves, rules
 from lrlab.instruments import drawing, hints, snapshot, worker
 from lrlab.instruments.curves import Curve
 from lrlab.instruments.dials import dials_of
+from lrlab.instruments.instrument import Instrument, in_colab
 from lrlab.instruments.loop import Pace, check_script, check_speed, train
 from lrlab.instruments.tracks import Track, cut, describe
 from lrlab.moves import Move
@@ -38,34 +36,15 @@ if TYPE_CHECKING:
 
     from lrlab.instruments.page import Page
 
-ABSENT_SECONDS = 10.0  # a reloaded page is back within this time; after it, nobody is watching
-REST_SECONDS = 0.4  # a run at rest for this long gets its picture drawn
 HINT_SECONDS = 1.0  # between two looks at the curves: a hint that flickers is noise
 RATE_SECONDS = 1.0  # over which steps per second are measured
 COLAB_SECONDS = 1.0  # between two pictures where a blocking run has to do
-
-# Tuners on a page are kept alive, also those that no variable holds.
-_on_screen: set[LiveTuner] = set()
 
 # Which tuner trains a run. The cell that makes a tuner may be run twice; the newer one takes over.
 _drivers: weakref.WeakKeyDictionary[Run, weakref.ref[LiveTuner]] = weakref.WeakKeyDictionary()
 
 
-class _Belongings:
-    """What must end with a tuner. It does not know the tuner, so that it can outlive it."""
-
-    def __init__(self) -> None:
-        self.worker: worker.Worker | None = None
-        self.page: Page | None = None
-
-    def let_go(self) -> None:
-        if self.worker is not None:
-            self.worker.ask_to_stop()
-        if self.page is not None:
-            self.page.close()
-
-
-class LiveTuner:
+class LiveTuner(Instrument):
     """An instrument on a run: play, turn the knobs while it trains, rewind, branch, compare.
 
     Shown as the last line of a cell it is a widget; every control of the widget is a method here, so a script or a
@@ -95,18 +74,14 @@ class LiveTuner:
     def __init__(self, run: Run, *, speed: float | None = None) -> None:
         if not isinstance(run, Run):
             raise TypeError(f"run must be a Run, got {type(run).__name__}; write LiveTuner(Run('mlp', 'digits'))")
+        super().__init__()
         self._pace = Pace(check_speed(speed))
-        # Held while tracks change: cells, pages and the drawing thread may all come from threads of their own.
-        self._lock = threading.RLock()
         self._tracks: list[Track] = []
         self._script: deque[Move] = deque()
         self._current = self._add_track(run, "main", first=0)
-        self._belongings = _Belongings()
-        weakref.finalize(self, self._belongings.let_go).atexit = False
-        self._forget_pages()
-        self._display_id = uuid.uuid4().hex
-        self._pictured: Any = None  # what the last picture showed
-        self._problem = self._hint = ""
+        self._seen: Any = None  # of the run, when it was last shown
+        self._sent: Any = None  # to the pages
+        self._hint = ""
         self._hint_due = 0.0
         self._stopped = False
         self._times: deque[tuple[float, int]] = deque()
@@ -130,11 +105,6 @@ class LiveTuner:
     def runs(self) -> list[Run]:
         """All runs of this tuner: the first one, its branches, resets and replays, in the order they were made."""
         return [track.run for track in self._tracks if track.run is not None]
-
-    @property
-    def playing(self) -> bool:
-        """Whether the run is training."""
-        return self._belongings.worker is not None and not self._belongings.worker.finished
 
     @property
     def speed(self) -> float | None:
@@ -183,9 +153,7 @@ class LiveTuner:
 
     def pause(self) -> None:
         """Stop after the step that is being made; returns when it is done. `play` goes on from there."""
-        if self._belongings.worker is not None:
-            self._belongings.worker.stop()
-        self._show_news()
+        super().pause()
 
     def step_once(self) -> None:
         """Make one step; a run that is playing is paused first."""
@@ -222,7 +190,7 @@ class LiveTuner:
         """
         self.pause()
         self._stopped = True
-        _on_screen.discard(self)
+        self._leave_the_screen()
         self._show_news()
 
     def _block_and_redraw(self) -> None:
@@ -391,55 +359,15 @@ class LiveTuner:
         """Ghosts first, the current run last: what is drawn later lies on top."""
         return sorted(self._tracks, key=lambda track: (track.run is not None, track is self._current))
 
-    def _publish_picture(self) -> None:
-        """Put the picture where it survives the page: in the notebook, under the widget's display id."""
-        from IPython.display import display
-
-        self._pictured = self._picture_key()
-        data, metadata = figures.bundle(self.figure(), self.alt)
-        display(data, metadata=metadata, raw=True, display_id=self._display_id, update=True)
-
     def _picture_key(self) -> Any:
-        return (self._current.number, self.run.step, len(self._tracks), self._stopped)
+        return (self._current.number, self.run.step, len(self._tracks), self._stopped) if self.run.step else None
 
     # The page --------------------------------------------------------------------------------------------------------
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
+    def _new_page(self) -> Page:
+        from lrlab.instruments.page import TunerPage  # a page opens a channel to the front end: not before it is needed
 
-        if in_colab():
-            data, metadata = figures.bundle(self.figure(), self.alt)
-            display(data, metadata=metadata, raw=True, display_id=self._display_id)
-            return
-        display(self._page(), raw=False)
-        # Here the picture will stand for those who open the notebook without a kernel. It is put there only when a
-        # page is open: a notebook that is executed without one (nbval) gets no update messages.
-        display({"text/html": '<div class="lrlab-picture"></div>'}, raw=True, display_id=self._display_id)
-        _on_screen.add(self)
-
-    def _page(self) -> Page:
-        if self._belongings.page is None:
-            from lrlab.instruments.page import (
-                TunerPage,  # a page opens a channel to the front end: not before it is needed
-            )
-
-            self._belongings.page = TunerPage(repr(self), self._hear)
-        return self._belongings.page
-
-    def _forget_pages(self) -> None:
-        self._views: set[str] = set()
-        self._gone_since: float | None = None
-        self._fresh: bool = False  # a page has opened and must be sent everything
-        self._heard: dict[str, int] = {}
-        self._said: Any = None
-        self._seen: Any = None
-        self._rested_since = 0.0
-
-    def _show_news(self) -> None:
-        """Let the drawing thread come by, if there is somebody to draw for."""
-        self._rested_since = time.monotonic()
-        if self._views:
-            drawing.watch(self)
+        return TunerPage(repr(self), self._hear)
 
     def _look_again(self) -> None:
         """A cell has run; it may have turned a knob of the run itself."""
@@ -449,32 +377,10 @@ class LiveTuner:
     def _glance(self) -> Any:
         return (self.run.step, self.run.status, self.run.moves)
 
-    def _hear(self, message: Any) -> None:
-        """A page has said something. What goes wrong is shown there, not raised: no cell is running."""
-        try:
-            self._obey(message)
-            if message.get("do") not in ("hello", "goodbye"):
-                self._problem = ""
-        except Exception as error:
-            self._problem = f"{error}"
-        self._show_news()
-
     def _obey(self, message: dict[str, Any]) -> None:
         match message:
-            case {"do": "hello", "view": str(view)}:
-                self._views.add(view)
-                self._gone_since, self._fresh = None, True
-                _on_screen.add(self)
-            case {"do": "goodbye", "view": str(view)}:
-                self._views.discard(view)
-                if not self._views:
-                    self._gone_since = time.monotonic()
-                    drawing.watch(self)
-            case {"do": "turn", "knob": str(knob), "value": value, "view": str(view), "seq": int(number)}:
-                try:
-                    self.turn(knob, value)
-                finally:  # not before: the page takes a value that it is sent along with its number for the new one
-                    self._heard[view] = number
+            case {"do": "turn", "knob": str(knob), "value": value}:
+                self.turn(knob, value)
             case {"do": "play"}:
                 self.play()
             case {"do": "pause"}:
@@ -510,59 +416,26 @@ class LiveTuner:
         with tempfile.TemporaryDirectory() as folder:
             return self.save_moves(Path(folder) / "moves.json").read_text(encoding="utf-8")
 
-    # The drawing thread's visit --------------------------------------------------------------------------------------
+    # What is new -----------------------------------------------------------------------------------------------------
 
-    def _draw(self) -> bool:
-        """Called by the drawing thread: send what is new; True: come again."""
-        if self._views:
-            playing = self.playing  # asked before the news is sent: what happens meanwhile is news for the next time
-            with self._lock:
-                self._send_news()
-            return playing or self._draw_picture()
-        return self._gone_since is not None and self._wait_for_a_page()
-
-    def _send_news(self) -> None:
-        fresh, self._fresh = self._fresh, False
+    def _news(self, fresh: bool) -> tuple[dict[str, Any], list[bytes]]:
+        self._grow()
+        self._seen = self._glance()
+        seen = (self._seen, self._current, [track.curve.end for track in self._tracks])
         if fresh:
             for track in self._tracks:
                 track.unsent, track.moves_sent = 0, 0
-        self._grow()
-        self._seen, state = self._glance(), self._state()
-        changed = [t for t in self._tracks if fresh or t.unsent is not None or t.moves_sent != len(t.moves)]
-        said = (state, [track.curve.end for track in self._tracks], self._current)
-        if not fresh and said == self._said:
-            return
-        self._said = said
-        # All are described, because which one is current may have changed; rows are sent where there are new ones.
-        news = [track.news(self._kind(track)) for track in self._tracks if fresh or track in changed or track.run]
-        self._tell(
-            {"is": "news", "fresh": fresh, "state": state, "tracks": [about for about, _ in news]},
-            [rows for _, rows in news],
-        )
+        elif seen == self._sent:
+            return {"tracks": []}, []
+        self._sent = seen
+        # Which track is current may have changed; so all runs are described, and rows sent where there are new ones.
+        news = [track.news(self._kind(track)) for track in self._tracks if track.unsent is not None or track.run]
+        return {"tracks": [about for about, _ in news]}, [rows for _, rows in news]
 
     def _kind(self, track: Track) -> str:
         if track.run is None:
             return "ghost"
         return "current" if track is self._current else "run"
-
-    def _draw_picture(self) -> bool:
-        """Publish the picture of a run that has come to rest; True: not yet."""
-        if self._pictured == self._picture_key() or self.run.step == 0:
-            return False
-        if time.monotonic() - self._rested_since < REST_SECONDS:
-            return True
-        self._publish_picture()
-        return False
-
-    def _wait_for_a_page(self) -> bool:
-        """All pages are gone. A reloaded one comes back soon; else nobody watches, and the run is paused."""
-        assert self._gone_since is not None
-        if time.monotonic() - self._gone_since < ABSENT_SECONDS:
-            return True
-        self._gone_since = None
-        self.pause()
-        _on_screen.discard(self)
-        return False
 
     def _state(self) -> dict[str, Any]:
         run, error = self.run, self._belongings.worker and self._belongings.worker.error
@@ -580,9 +453,7 @@ class LiveTuner:
             "current": self._run_tracks().index(self._current),
             "knobs": dials_of(run),
             "hint": self._look(),
-            "problem": self._problem,
             "error": f"{type(error).__name__}: {error}" if error is not None else "",
-            "heard": dict(self._heard),
         }
 
     def _measured_speed(self, step: int) -> float:
@@ -602,8 +473,3 @@ class LiveTuner:
             self._hint_due = now + HINT_SECONDS
             self._hint = str(hints.hint_of(self.run) or "")
         return self._hint
-
-
-def in_colab() -> bool:
-    """Whether this is a Colab notebook."""
-    return "google.colab" in sys.modules

@@ -258,7 +258,7 @@ def test_stop_and_a_deleted_cell_leave_no_thread(tuner: Tuner) -> None:
     notebook.wait_for("run.step > 20")
     tuner.button("stop").click()
     notebook.wait_for(NO_THREAD)
-    notebook.value("setattr(__import__('lrlab.instruments.live_tuner').instruments.live_tuner, 'ABSENT_SECONDS', 0.5)")
+    notebook.value("setattr(__import__('lrlab.instruments.instrument').instruments.instrument, 'ABSENT_SECONDS', 0.5)")
     tuner.button("play").click()
     notebook.wait_for("tuner.playing")
     notebook.command("notebook:move-cursor-down")
@@ -268,7 +268,7 @@ def test_stop_and_a_deleted_cell_leave_no_thread(tuner: Tuner) -> None:
 
 def test_a_closed_page_pauses_the_run(tuner: Tuner, server: Server) -> None:
     notebook = tuner.notebook
-    notebook.value("setattr(__import__('lrlab.instruments.live_tuner').instruments.live_tuner, 'ABSENT_SECONDS', 0.5)")
+    notebook.value("setattr(__import__('lrlab.instruments.instrument').instruments.instrument, 'ABSENT_SECONDS', 0.5)")
     tuner.button("play").click()
     notebook.wait_for("run.step > 20")
     notebook.save()
