@@ -603,7 +603,7 @@ class AMSGrad(Adam):
 
     The parameters are `Adam`'s; bias_correction=False is the paper's own algorithm.
     State: m, v, v_max `[..., P]` and t `[..., 1]`, 0 at first.
-    Differs from torch in ε only (1e-8). keras and optax take the maximum of the corrected v̂.
+    Differs from torch in ε only (1e-8). keras takes the maximum of v, as here; optax of the corrected v̂.
 
     Examples
     --------
