@@ -56,6 +56,7 @@ stage $(BIN)/ruff check .; \
 stage $(BIN)/lint-imports; \
 stage $(BIN)/mypy; \
 stage $(BIN)/lrlab notebooks check; \
+stage $(BIN)/python -m pytest --doctest-modules lrlab; \
 [ -z "$$failed" ] || { echo; echo "== failed so far:$$failed"; }; \
 stage $(BIN)/python -m pytest $(if $(filter fast,$(1)),-m 'not browser' tests,$(NBVAL) $(NOTEBOOKS) tests); \
 [ -z "$$failed" ]
