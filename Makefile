@@ -42,6 +42,9 @@ kernels: ## install ipykernel 7.3 beside the newest one, for the browser tests
 lab: install ## open JupyterLab on the first lecture (LAB_ARGS="--no-browser --port=8890")
 	@$(BIN)/lrlab lab $(LAB_ARGS)
 
+# One thread: the networks of the tests are small, and two threads wait for each other as soon as the machine is busy.
+test test-fast browser: export OMP_NUM_THREADS ?= 1
+
 # Every stage runs, whatever the ones before it found; pytest comes last, so that its closing line is the last line.
 test: install ## the whole test suite: style, floors, types, notebooks, unit tests, browser tests
 	@$(call check,-)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ FLAGS = [
     "--no-first-run",
 ]
 START_SECONDS = 60
+RUN_ALL_SECONDS = 240  # the longest lecture takes a minute on two quiet cores
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -145,6 +147,10 @@ _EVALUATE = """async (expression) => {
     if (it.status !== 'ok') throw new Error(`${it.ename}: ${it.evalue}`);
     return it.data['text/plain'];
 }"""
+_IN_TIME = """(argument) => Promise.race([
+    (%s)(argument),
+    new Promise((_, refuse) => setTimeout(() => refuse(new Error('the page gave no answer in %g s')), %g)),
+])"""
 _RUN_ALL_ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets
     .filter((cell) => cell.model.type === 'code')
     .flatMap((cell) => cell.model.outputs.toJSON())
@@ -165,26 +171,41 @@ class Notebook:
         page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
         page.on("request", lambda request: self.requests.append(request.url))
 
-    def open(self, name: str, app: str = "lab/tree") -> None:
-        """Open a notebook of the server's folder and wait until its kernel answers."""
-        self.page.goto(f"{self.server.url}/{app}/{name}")
+    def open(self, name: str, app: str | None = None) -> None:
+        """Open a notebook of the server's folder and wait until its kernel answers.
+
+        JupyterLab gets a workspace of its own: in a shared one it would open the notebooks of earlier tests as well,
+        each with a kernel, and show one of them.
+        """
+        self.page.goto(f"{self.server.url}/{app or f'lab/workspaces/{uuid.uuid4().hex}/tree'}/{name}")
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
         """Wait until the notebook is there and its kernel answers."""
         deadline = time.monotonic() + START_SECONDS
-        while not self.page.evaluate(_READY):
+        while not self.ask(_READY, seconds=START_SECONDS):
             assert time.monotonic() < deadline, "the notebook did not become ready"
             self.page.wait_for_timeout(50)
 
-    def command(self, name: str) -> None:
+    def ask(self, script: str, argument: Any = None, seconds: float = 30) -> Any:
+        """What a function in the page gives; Playwright itself would wait for its promise without end."""
+        return self.page.evaluate(_IN_TIME % (script, seconds, 1000 * seconds), argument)
+
+    def command(self, name: str, seconds: float = 30) -> None:
         """Run one of Jupyter's commands to its end."""
-        self.page.evaluate("(name) => window.jupyterapp.commands.execute(name)", name)
+        self.ask("(name) => window.jupyterapp.commands.execute(name)", name, seconds)
 
     def run_all(self) -> None:
         """Run all cells; an exception in one of them fails the test."""
-        self.command("notebook:run-all-cells")
-        assert self.page.evaluate(_RUN_ALL_ERRORS) == []
+        self.command("notebook:run-all-cells", RUN_ALL_SECONDS)
+        assert self.ask(_RUN_ALL_ERRORS) == []
+
+    def theme(self, name: str) -> None:
+        """Change to "JupyterLab Dark" or "JupyterLab Light"."""
+        self.ask("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
+        light = str(name.endswith("Light")).lower()
+        self.page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=light)
+        self.page.wait_for_timeout(300)
 
     def save(self) -> None:
         """Save the notebook, with its outputs."""
@@ -197,7 +218,7 @@ class Notebook:
 
     def value(self, expression: str) -> Any:
         """What a Python expression is in the kernel; it must be something that JSON can write."""
-        text = self.page.evaluate(_EVALUATE, f"__import__('json').dumps({expression}, default=lambda it: it.tolist())")
+        text = self.ask(_EVALUATE, f"__import__('json').dumps({expression}, default=lambda it: it.tolist())")
         return json.loads(eval(text))
 
     def wait_for(self, expression: str, holds: Callable[[Any], bool] = bool, seconds: float = 30) -> Any:
@@ -216,11 +237,11 @@ class Notebook:
 
     def shut_down(self) -> None:
         """End every kernel of the server, so that the next test gets a fresh one."""
-        with urllib.request.urlopen(f"{self.server.url}/api/sessions") as reply:
+        with urllib.request.urlopen(f"{self.server.url}/api/sessions", timeout=START_SECONDS) as reply:
             sessions = json.load(reply)
         for session in sessions:
             request = urllib.request.Request(f"{self.server.url}/api/sessions/{session['id']}", method="DELETE")
-            urllib.request.urlopen(request).close()
+            urllib.request.urlopen(request, timeout=START_SECONDS).close()
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def tuner(notebook: Notebook, server: Server, request: pytest.FixtureRequest) ->
     return opened(notebook)
 
 
-def opened(notebook: Notebook, app: str = "lab/tree") -> Tuner:
+def opened(notebook: Notebook, app: str | None = None) -> Tuner:
     notebook.open("lecture.ipynb", app)
     notebook.run_all()
     tuner = Tuner(notebook)
@@ -282,7 +282,7 @@ def test_restart_leaves_a_picture_and_no_error(tuner: Tuner) -> None:
     tuner.button("play").click()
     tuner.notebook.wait_for("run.step > 20")
     kernel = tuner.notebook.value("__import__('os').getpid()")
-    tuner.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    tuner.notebook.ask("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     tuner.notebook.wait_until_ready()
     assert tuner.notebook.value("__import__('os').getpid()") != kernel
     tuner.notebook.run_all()
@@ -308,7 +308,7 @@ def test_the_last_picture_outlives_the_kernel(tuner: Tuner, server: Server, tmp_
     reader.goto(html.as_uri())
     seen_whole(reader)
 
-    tuner.page.evaluate("(url) => { location.href = url }", f"{server.url}/lab/tree/lecture.ipynb")
+    tuner.page.evaluate("(url) => { location.href = url }", f"{server.url}/lab/workspaces/last/tree/lecture.ipynb")
     tuner.page.wait_for_url("**/lecture.ipynb")
     seen_whole(tuner.page)
 
@@ -330,10 +330,7 @@ def test_calm_at_800_pixels_and_in_both_themes(tuner: Tuner) -> None:
         assert page.evaluate(FITS)
     inks = {}
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-        light = str(theme.endswith("Light")).lower()
-        page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=light)
-        page.wait_for_timeout(300)
+        tuner.notebook.theme(theme)
         inks[theme] = base64.b64encode(tuner.root.locator("canvas").screenshot())
     assert inks["JupyterLab Dark"] != inks["JupyterLab Light"]
 

@@ -207,8 +207,7 @@ def test_calm_at_800_pixels_and_in_both_themes(race: Page) -> None:
     assert page.evaluate(PLACES) == before
     pictures = set()
     for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-        page.wait_for_timeout(300)
+        race.notebook.theme(theme)
         pictures.add(race.canvas.evaluate("(canvas) => canvas.toDataURL()"))
     assert len(pictures) == 2
 
