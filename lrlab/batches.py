@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -93,6 +94,9 @@ class TensorBatches:
         return self._shuffled[1:]
 
 
+_last_user: WeakKeyDictionary[DataLoader, int] = WeakKeyDictionary()
+
+
 class LoaderBatches:
     """Mini-batches of a user's own DataLoader; its workers, sampler and augmentation stay in use.
 
@@ -111,6 +115,8 @@ class LoaderBatches:
         self.epoch, self.position = 0, 0
         self._iterator: Iterator | None = None
         self._at = (-1, -1)  # where the iterator stands; it is made anew when that is not where we are
+        # A generator and workers that stay belong to the loader: when another run has used them, ours is of no use.
+        self._shared = loader.generator is not None or loader.persistent_workers
 
     def __len__(self) -> int:
         return self.size
@@ -131,7 +137,8 @@ class LoaderBatches:
 
     def next(self, batch_size: int) -> tuple[Tensor, Tensor]:
         with torch.random.fork_rng(devices=[]):
-            if self._at != (self.epoch, self.position) or self._iterator is None:
+            taken = self._shared and _last_user.get(self.loader) != id(self)
+            if self._at != (self.epoch, self.position) or self._iterator is None or taken:
                 self._reopen()
             x, y = self._draw(self.position)
         self.position += 1
@@ -148,6 +155,7 @@ class LoaderBatches:
             self.loader.generator.manual_seed(seed)
         torch.manual_seed(seed)
         self._iterator = iter(self.loader)
+        _last_user[self.loader] = id(self)
         for position in range(self.position):
             self._draw(position)
 

@@ -16,7 +16,7 @@ from lrlab import _store, data, models
 from lrlab.batches import Batches, LoaderBatches, TensorBatches, whole_loader
 from lrlab.data import Dataset, Split
 from lrlab.engine import CompiledEngine, FlatEngine, Loss, TorchEngine
-from lrlab.knobs import Knobs, as_rate, as_rule, check_number
+from lrlab.knobs import Knobs, as_lr, as_rule, check_number
 from lrlab.rules import SGD
 
 LOSSES: dict[str, Loss] = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
@@ -70,9 +70,9 @@ class Setup:
             raise ValueError("optimizer= brings its own rule: rule=, weight_decay= and compile= do not go with it")
         self.model_name = name_of_model(given["model"])
 
-    def with_seed(self, seed: int) -> Setup:
-        """The same set-up with another seed."""
-        return Setup(**{**self.given, "seed": seed})
+    def changed(self, **changes: Any) -> Setup:
+        """The same set-up with other arguments."""
+        return Setup(**{**self.given, **changes})
 
     # Data and model
 
@@ -132,11 +132,11 @@ class Setup:
         given = self.given
         if given["optimizer"] is not None:
             engine = TorchEngine(model, self.loss_function, given["optimizer"])
-            lr = engine.lr if given["lr"] is None else as_rate(given["lr"])
+            lr = engine.lr if given["lr"] is None else as_lr(given["lr"])
             size = self._batch_size(batches)
             return engine, Knobs(lr, None, size, settings=engine.hyperparameters(), check_batch_size=batches.check_size)
         knobs = Knobs(
-            as_rate(0.1 if given["lr"] is None else given["lr"]),
+            as_lr(0.1 if given["lr"] is None else given["lr"]),
             as_rule(SGD() if given["rule"] is None else given["rule"]),
             self._batch_size(batches),
             check_batch_size=batches.check_size,

@@ -1,24 +1,109 @@
 """The learning-rate range test: raise the rate at every step, look where the loss falls, choose.
 
-This is the side of it that needs no network: the rates to try, the smoothed loss, when to stop, and what the curve
-advises. Every number here depends on differences of losses only: add a constant to a loss, as far as below zero, and
-the advice stays the same.
+    result = range_test(Run("mlp", "digits", rule=rules.Momentum(rho=0.9)))
+    result.suggestions
+    result.plot()
+
+The advice depends on differences of losses only: add a constant to a loss, as far as below zero, and it stays the same.
+
+Source: Smith 2017, Cyclical learning rates for training neural networks, section 3.3.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from lrlab import figures
+from lrlab.run import Run
 
 _LEAST_STEPS = 10
+
+
+# --- The test --------------------------------------------------------------------------------------------------------
+
+
+def range_test(
+    run: Run,
+    start: float = 1e-7,
+    end: float = 10.0,
+    steps: int = 100,
+    smoothing: float = 0.98,
+    growth: str = "exponential",
+) -> RangeTest:
+    """Make ``steps`` steps from where the run stands, each with a larger rate than the one before, and watch the loss.
+
+    The steps are the run's own: its model, data, loss, rule and knobs, the mini-batches that come next. They are made
+    on a branch that is thrown away, so the run itself stays as it was: weights, rule state, data order, randomness,
+    history, moves, status. The test ends early where the loss explodes (see `diverged`).
+
+    Args:
+        run: any run, at any moment: new, in mid-epoch, paused, done, even diverged.
+        start, end, steps, growth: the rates, see `rates`.
+        smoothing: β of the moving average the advice is read from, in [0, 1).
+
+    Returns:
+        The curve and its advice. Where there is none, as when the loss is NaN from the first step on, it says why.
+
+    Raises:
+        ValueError: an argument outside its range.
+        TypeError: ``run`` is no Run.
+        RuntimeError: the run is running (in another thread): pause it first.
+
+    >>> result = range_test(Run("mlp", "digits", seed=0), steps=60)
+    >>> result.suggestions.keys()
+    dict_keys(['steepest', 'valley', 'minimum_over_10', 'midpoint'])
+    """
+    lrs = rates(start, end, steps, growth)
+    losses = np.full(len(lrs), math.nan)
+    for i, loss in enumerate(losses_along(run, lrs, smoothing)):
+        losses[i] = loss
+    return RangeTest(lrs, losses, smoothing)
+
+
+def losses_along(run: Run, lrs: Sequence[float] | np.ndarray, smoothing: float = 0.98) -> Iterator[float]:
+    """The losses of a range test, one at a time as they are measured: before the step with each of the rates."""
+    if not isinstance(run, Run):
+        raise TypeError(f"range_test: run must be a Run, got {type(run).__name__}; write range_test(Run(...))")
+    smooth([], smoothing)
+    with _generators_untouched(run.device):
+        probe = run.probe("range_test")
+    return _losses_on(probe, lrs, smoothing)
+
+
+def _losses_on(probe: Run, lrs: Sequence[float] | np.ndarray, smoothing: float) -> Iterator[float]:
+    losses: list[float] = []
+    with contextlib.closing(probe.steps()) as records:
+        for lr in lrs:
+            probe.lr = float(lr)
+            with _generators_untouched(probe.device):
+                record = next(records)
+            losses.append(float(record.loss))
+            yield losses[-1]
+            if probe.status == "diverged" or diverged(losses, smoothing):
+                return
+
+
+@contextlib.contextmanager
+def _generators_untouched(device: torch.device) -> Iterator[None]:
+    """What the user's data or loss draws from the global generators is given back: torch's, numpy's and Python's."""
+    pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        random.setstate(pythons)
+        np.random.set_state(numpys)  # noqa: NPY002
 
 
 # --- The curve -------------------------------------------------------------------------------------------------------
@@ -43,6 +128,8 @@ def rates(start: float = 1e-7, end: float = 10.0, steps: int = 100, growth: str 
     """
     if not 0 < start < end < math.inf:
         raise ValueError(f"rates: 0 < start < end is needed, got start={start!r}, end={end!r}. Try 1e-7 and 10.")
+    if isinstance(steps, bool) or not isinstance(steps, Integral):
+        raise TypeError(f"rates: steps must be a whole number, got {steps!r}. 100 is a good number.")
     if steps < _LEAST_STEPS:
         raise ValueError(f"rates: steps must be at least {_LEAST_STEPS}, got {steps!r}. 100 is a good number.")
     if growth not in ("exponential", "linear"):

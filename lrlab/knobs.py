@@ -13,7 +13,7 @@ from typing import Any
 from lrlab import _spec, rules, schedules
 from lrlab.moves import Move
 from lrlab.rules import Rule
-from lrlab.schedules import Schedule
+from lrlab.schedules import Plateau, Schedule
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Knobs:
     """All settings at one moment. Turning one gives new `Knobs`; a move log is a fold over this function.
 
     Args:
-        lr: the learning rate, a number greater than 0 or a schedule.
+        lr: the learning rate: a number greater than 0, a schedule, or a plateau.
         rule: the update rule; ``None`` when a torch optimizer does the steps.
         batch_size: samples per step.
         weight_decay: λ ≥ 0, added to the gradient as λx. A rule with a weight decay of its own (AdamW) owns this knob.
@@ -29,7 +29,7 @@ class Knobs:
         check_batch_size: the data's own check of a batch size.
     """
 
-    lr: float | Schedule
+    lr: float | Schedule | Plateau
     rule: Rule | None
     batch_size: int
     weight_decay: float = 0.0
@@ -56,7 +56,7 @@ class Knobs:
             hint = f", did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"this run has no knob {knob!r}{hint} It has: {', '.join(self.names())}")
         if knob == "lr":
-            return dataclasses.replace(self, lr=as_rate(value))
+            return dataclasses.replace(self, lr=as_lr(value))
         if knob == "batch_size":
             return dataclasses.replace(self, batch_size=self.check_batch_size(value))
         if knob == "rule":
@@ -94,6 +94,15 @@ def check_number(
     if not math.isfinite(value) or not holds(float(value)):
         raise ValueError(f"{name} must be {allowed} and finite; got {value!r}")
     return float(value)
+
+
+def as_lr(value: Any) -> float | Schedule | Plateau:
+    """The learning rate of a run: what `as_rate` takes, or a plateau, which needs the validations of a run."""
+    if isinstance(value, Plateau):
+        return value
+    if isinstance(value, Mapping) and value.get("name") == "Plateau":
+        return _spec.from_spec(value, {"Plateau": Plateau})
+    return as_rate(value)
 
 
 def as_rate(value: Any) -> float | Schedule:

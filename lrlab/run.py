@@ -24,11 +24,11 @@ from lrlab.checkpoints import Checkpoints
 from lrlab.configuration import Data, Material, Model, Setup, accuracy_of, check_output, draws_random_numbers
 from lrlab.data import Dataset, Split
 from lrlab.engine import Loss, TorchEngine
-from lrlab.history import FETCH_EVERY, History
+from lrlab.history import FETCH_EVERY, VALIDATION_COLUMNS, History
 from lrlab.knobs import Knobs, check_number
 from lrlab.moves import Move
 from lrlab.rules import Rule
-from lrlab.schedules import Schedule
+from lrlab.schedules import Plateau, Schedule
 
 FILE_KIND = "an lrlab run 1"
 EVALUATE_AT_ONCE = 2048  # samples: bounds the memory of a validation, whatever the size of the split
@@ -63,7 +63,9 @@ class Run:
         data: a name (see `lrlab.data.load`), a `Dataset`, a pair ``(x, y)`` (a fifth of it is kept
             for validation), or a DataLoader.
         rule: the update rule. Not with ``optimizer``.
-        lr: the learning rate α, greater than 0, or a `Schedule`. Default: 0.1, or what ``optimizer`` came with.
+        lr: the learning rate α, greater than 0; a `Schedule`; or a `Plateau`, which observes each validation (its loss,
+            or its accuracy with ``mode="max"``), the one before the first step included: its patience and cooldown
+            count validations, whatever ``per`` says. Default: 0.1, or what ``optimizer`` came with.
         batch_size: samples per step.
         weight_decay: λ ≥ 0 of the L2 penalty ½λ‖x‖² (per step, added to the gradient, as torch does). A rule that has
             its own, like AdamW, takes this one over.
@@ -96,7 +98,7 @@ class Run:
         data: Data,
         *,
         rule: Rule | str | None = None,
-        lr: float | Schedule | None = None,
+        lr: float | Schedule | Plateau | None = None,
         batch_size: int | None = None,
         weight_decay: float = 0.0,
         seed: int = 0,
@@ -130,6 +132,7 @@ class Run:
         self._engine, self._first_knobs = setup.build_engine(self._model, self._batches)
         self._knobs = self._planned = self._first_knobs
         self._validate_every = setup.validate_every
+        self._check_plateau(self._first_knobs)
         self._stochastic = draws_random_numbers(self._model)
         self._reads_every_loss = material.device.type == "cpu"
         self._step = 0
@@ -138,6 +141,8 @@ class Run:
         self._whole = True  # False while a step is half made
         self._history = History()
         self._moves: list[Move] = []
+        self._plateau: dict[str, Any] = {}
+        self._observe_again()
         self._waiting: deque[tuple[str, Any]] = deque()  # turned, and not yet at work
         self._script: deque[Move] = deque()  # moves of a log that is being replayed
         self._turning = threading.Lock()
@@ -237,16 +242,16 @@ class Run:
         return self._planned.rule
 
     @property
-    def schedule(self) -> Schedule | None:
-        """The schedule that the learning rate follows, or None where it is a number."""
-        return self._planned.lr if isinstance(self._planned.lr, Schedule) else None
+    def schedule(self) -> Schedule | Plateau | None:
+        """The schedule or plateau that the learning rate follows, or None where it is a number."""
+        return self._planned.lr if isinstance(self._planned.lr, (Schedule, Plateau)) else None
 
     def turn(self, knob: str, value: Any) -> None:
         """Turn a knob; it takes effect at the next step and is then written to `moves`. Any thread may call this.
 
         Args:
-            knob: ``"lr"`` (a number or a schedule), ``"batch_size"``, ``"weight_decay"``, ``"rule"`` (a rule or its
-                name) or a hyperparameter of the rule, such as ``"rho"``.
+            knob: ``"lr"`` (a number, a schedule or a plateau), ``"batch_size"``, ``"weight_decay"``, ``"rule"`` (a rule
+                or its name) or a hyperparameter of the rule, such as ``"rho"``.
             value: the new value.
 
         Raises:
@@ -254,6 +259,7 @@ class Run:
         """
         with self._turning:
             planned = self._planned.turned(knob, value)
+            self._check_plateau(planned)
             self._waiting.append((knob, planned.value_of(knob)))
             self._planned = planned
         if self._status != "running":
@@ -279,9 +285,39 @@ class Run:
         raise AttributeError(f"a run has no attribute {name!r}")
 
     def _rate(self, knobs: Knobs) -> float:
-        if not isinstance(knobs.lr, Schedule):
-            return knobs.lr
-        return knobs.lr(self._step if self._setup.per == "step" else self._batches.epoch)
+        if isinstance(knobs.lr, Schedule):
+            return knobs.lr(self._step if self._setup.per == "step" else self._batches.epoch)
+        if isinstance(knobs.lr, Plateau):
+            return self._plateau["lr"] if knobs.lr == self._knobs.lr else knobs.lr.lr  # one just turned to begins anew
+        return knobs.lr
+
+    def _check_plateau(self, knobs: Knobs) -> None:
+        if not isinstance(knobs.lr, Plateau):
+            return
+        if self._validate_every == 0:
+            raise ValueError("lr=Plateau(...) observes validations, but validate_every=0 makes none: leave it out")
+        if self._validation_split().y.is_floating_point() and knobs.lr.mode == "max":
+            raise ValueError('Plateau(mode="max") observes an accuracy, but these targets are no classes: mode="min"')
+
+    def _observe(self, step: int, loss: float, accuracy: float) -> None:
+        """Show a validation made after ``step`` steps to the plateau, if it was at work before."""
+        plateau = self._knobs.lr
+        if isinstance(plateau, Plateau) and step >= self._plateau_from:
+            self._plateau = plateau.observe(loss if plateau.mode == "min" else accuracy, self._plateau)
+
+    def _observe_again(self) -> None:
+        """The plateau's state from the history: no snapshot or file has to carry it, so it cannot disagree with it."""
+        turned = [step for step, knob, _ in self._moves if knob == "lr"]
+        self._begin_plateau(turned[-1] + 1 if turned else 0)
+        if self._plateau:
+            checks = self._history.validation_since(0)
+            for step, loss, accuracy in zip(*(checks[name].tolist() for name in VALIDATION_COLUMNS), strict=True):
+                self._observe(step, loss, accuracy)
+
+    def _begin_plateau(self, first: int) -> None:
+        """A new state for the plateau, if there is one; it observes the validations after ``first`` steps or more."""
+        self._plateau_from = first
+        self._plateau = self._knobs.lr.init() if isinstance(self._knobs.lr, Plateau) else {}
 
     def _apply_turns(self) -> None:
         """Put into effect what was turned since the last step, and what the replayed log says for this one."""
@@ -295,6 +331,8 @@ class Run:
     def _apply(self, knob: str, value: Any) -> None:
         self._knobs = self._knobs.turned(knob, value)
         self._moves.append((self._step, knob, value))
+        if knob == "lr":
+            self._begin_plateau(self._step + 1)  # the validation at this step was made before it came
 
     def _engine_takes(self, knobs: Knobs) -> None:
         if isinstance(self._engine, TorchEngine):
@@ -469,7 +507,9 @@ class Run:
 
     def _log_validation(self) -> None:
         if self._material.validation is not None and self._validate_every != 0:
-            self._history.append_validation(self._step, *self.evaluate(self._material.validation))
+            loss, accuracy = self.evaluate(self._material.validation)
+            self._history.append_validation(self._step, loss, accuracy)
+            self._observe(self._step, loss, accuracy)
 
     # Going back, branching off ---------------------------------------------------------------------------------------
 
@@ -520,6 +560,7 @@ class Run:
         self._step, self._whole = step, True
         self._waiting.clear()
         self._knobs = self._planned = self._first_knobs.after(self._moves)
+        self._observe_again()
         self._batches.seek(*snapshot["place"])
         self._engine_takes(self._knobs)
         self._engine.restore(snapshot["engine"])
@@ -532,17 +573,42 @@ class Run:
             RuntimeError: while the run is running.
         """
         self._come_to_rest("branch")
-        child = self.fresh()
+        child = self._branch(self._setup)
+        child._status, child._error = self._status, self._error
+        return child if step is None else child.rewind(step)
+
+    def probe(self, purpose: str = "probe") -> Run:
+        """A branch from this moment, also of a run that diverged, to measure something on and throw away.
+
+        It makes the same steps, but validates nothing, reads each loss at once, and is not compiled: that would take
+        longer than the few steps of a measurement.
+
+        Args:
+            purpose: who asks, for the error.
+
+        Raises:
+            RuntimeError: while the run is running.
+        """
+        self._come_to_rest(purpose)
+        run = self._branch(self._setup.changed(compile=False))
+        run._validate_every, run._reads_every_loss, run._status = 0, True, "paused"
+        return run
+
+    def _branch(self, setup: Setup) -> Run:
+        child = self._begun(setup)
         child._history, child._moves = self._history.copy(), list(self._moves)
         child._checkpoints = self._checkpoints.copy()
         child._restore(self._step, self._snapshot())
-        child._status, child._error, child._whole = self._status, self._error, self._whole
-        return child if step is None else child.rewind(step)
+        child._waiting, child._planned = self._waiting.copy(), self._planned  # of a step that failed and was undone
+        return child
 
     def fresh(self, seed: int | None = None) -> Run:
         """A new run at step 0 with the first settings of this one, and another seed if one is given."""
+        return self._begun(self._setup if seed is None else self._setup.changed(seed=seed))
+
+    def _begun(self, setup: Setup) -> Run:
         run = Run.__new__(Run)
-        run._setup = self._setup if seed is None else self._setup.with_seed(seed)
+        run._setup = setup
         run._begin(self._material)
         return run
 

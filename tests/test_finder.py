@@ -1,8 +1,9 @@
-"""The curve side of the range test: the rates, the smoothing, when to stop, what the curve advises."""
+"""The range test: the rates, the smoothing, when to stop, what the curve advises, and that a run is left as it was."""
 
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import DataLoader, RandomSampler
 
-from lrlab import finder
+from lrlab import Run, finder, range_test, rules, schedules
 from lrlab.finder import RangeTest
 
 law = settings(deadline=None, derandomize=True)
@@ -266,9 +269,276 @@ def test_the_picture_marks_every_suggestion() -> None:
     texts = " ".join(text.get_text() for text in ax.texts)
     for rule, lr in test.suggestions.items():
         assert f"{rule} {lr:.2g}" in texts
-    marks = [line.get_xdata()[0] for line in ax.get_lines()[2:]]
+    marks = [np.ravel(line.get_xdata())[0] for line in ax.get_lines()[2:]]
     assert sorted(marks) == sorted(lr for lr in test.suggestions.values() if lr is not None)
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), test.losses)
     np.testing.assert_array_equal(ax.get_lines()[1].get_ydata(), test.smoothed)
     RangeTest(lrs, np.full(100, 7.0)).plot()  # nothing to mark
     RangeTest(lrs, np.full(100, math.nan)).plot()  # nothing to draw
+
+
+# --- The test itself -------------------------------------------------------------------------------------------------
+
+
+def two_layers() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 2))
+
+
+def with_dropout() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 2))
+
+
+def with_batch_norm() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+
+
+def points() -> tuple[torch.Tensor, torch.Tensor]:
+    x = torch.randn(250, 2, generator=torch.Generator().manual_seed(0))
+    return x, (x[:, 0] * x[:, 1] > 0).long()
+
+
+def new_run(model: Any = two_layers, data: Any = None, **options: Any) -> Run:
+    options = {"batch_size": 20, **options}
+    if "optimizer" not in options:
+        options = {"rule": rules.Momentum(rho=0.9), "lr": 0.1, **options}
+    return Run(model, points() if data is None else data, **options)
+
+
+class Noisy(torch.utils.data.Dataset):
+    """Augmentation that draws from every generator there is."""
+
+    def __len__(self) -> int:
+        return 90
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        noise = torch.randn(2) + float(np.random.normal()) + random.random()  # noqa: NPY002
+        return torch.tensor([i / 90, 1.0]) + 0.1 * noise, i % 2
+
+
+def noisy_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(outputs + 0.01 * torch.randn_like(outputs), targets)
+
+
+class Quiet(torch.utils.data.Dataset):
+    def __len__(self) -> int:
+        return 90
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return torch.tensor([i / 90, 1.0]) + 0.1 * torch.randn(2), i % 2
+
+
+def own_generator() -> DataLoader:
+    generator = torch.Generator().manual_seed(1)
+    sampler = RandomSampler(Quiet(), replacement=True, num_samples=90, generator=generator)  # draws 32 at a time
+    return DataLoader(Quiet(), batch_size=20, sampler=sampler, generator=generator)
+
+
+def everything(run: Any) -> list[Any]:
+    """Whatever a range test must leave alone, bit by bit."""
+    state = run._engine.snapshot()
+    numpys: Any = np.random.get_state()  # noqa: NPY002
+    generators = [torch.get_rng_state().tolist(), random.getstate(), numpys[1].tolist()]
+    history = {name: run.history[name].tobytes() for name in ("lr", "loss", "epoch", "val_step", "val_loss")}
+    buffers = [buffer.tolist() for buffer in run.model.buffers()]
+    numbers = [run.moves, run.status, run.step, run.epoch, run.knobs, run.rule, run.schedule, run.model.training]
+    return [str(state), history, generators, buffers, *numbers, run.checkpoints.steps, run.error]
+
+
+RUNS = {
+    "plain": new_run,
+    "dropout": lambda: new_run(with_dropout),
+    "batch norm": lambda: new_run(with_batch_norm),
+    "module in place": lambda: new_run(with_batch_norm()),
+    "schedule": lambda: new_run(lr=schedules.Cosine(0.1, total=60)),
+    "plateau": lambda: new_run(lr=schedules.Plateau(0.1, patience=1)),
+    "loader": lambda: new_run(data=DataLoader(Quiet(), batch_size=20, shuffle=True)),
+    "loader with a generator": lambda: new_run(data=own_generator()),
+    "torch optimizer": lambda: new_run(optimizer=lambda weights: torch.optim.Adam(weights, lr=0.01)),
+    "look-ahead": lambda: new_run(rule=rules.NesterovLookahead()),
+    "noisy loss": lambda: new_run(loss=noisy_loss),
+    "regression": lambda: new_run(
+        lambda: nn.Linear(2, 1), (points()[0], points()[0][:, :1] - 3), loss="mse", validation=None
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(RUNS))
+@pytest.mark.parametrize("steps", [0, 7, 43])
+def test_the_run_is_left_bitwise_as_it_was_and_goes_on_alike(kind: str, steps: int) -> None:
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(5)  # what the user's own modules and losses draw: both from the same place
+        runs.append(RUNS[kind]())
+    tested, untouched = runs
+    for run in runs:
+        torch.manual_seed(5)
+        run.train(steps, progress=False)
+        if kind in ("plain", "dropout"):
+            run.lr, run.batch_size = 0.05, 30
+    before = everything(tested)
+    result = finder.range_test(tested, steps=40)
+    assert len(result.lrs) > 5
+    assert everything(tested) == before
+    state = torch.get_rng_state()
+    for run in runs:
+        torch.set_rng_state(state)
+        run.train(25, progress=False)
+    after, expected = everything(tested), everything(untouched)
+    assert after == expected
+
+
+def test_it_is_the_runs_own_loop_with_the_runs_own_batches() -> None:
+    run = new_run(weight_decay=0.01).train(13, progress=False)
+    by_hand = run.branch()
+    lrs, losses = finder.rates(1e-4, 1, 30), []
+    for lr in lrs:
+        by_hand.lr = lr
+        losses.append(next(by_hand.steps(1)).loss)
+    result = finder.range_test(run, 1e-4, 1, 30)
+    np.testing.assert_array_equal(result.losses, losses)
+    np.testing.assert_array_equal(result.lrs, lrs)
+
+
+def test_a_half_made_step_is_mended_and_the_turns_of_it_are_kept() -> None:
+    problems: list[str] = []
+
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = two_layers()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if problems:
+                raise ValueError(problems.pop())
+            return self.net(x)
+
+    run = new_run(Fragile).train(7, progress=False)
+    run.lr = 0.01
+    run.turn("rule", rules.Adam())
+    problems.append("the sensor fell off")
+    with pytest.raises(ValueError, match="sensor"):
+        run.train(5, progress=False)
+    expected = new_run(Fragile).train(7, progress=False)
+    expected.turn("rule", rules.Adam())
+    result, by_hand = (finder.range_test(it, 1e-4, 0.1, steps=12) for it in (run, expected))
+    np.testing.assert_array_equal(result.losses, by_hand.losses)
+    assert run.branch().train(1, progress=False).history["lr"][-1] == 0.01
+    assert run.moves == []
+    assert [move[:2] for move in run.train(1, progress=False).moves] == [(7, "lr"), (7, "rule")]
+
+
+def test_augmentation_may_draw_from_numpy_and_python() -> None:
+    run = new_run(data=DataLoader(Noisy(), batch_size=20, shuffle=True)).train(7, progress=False)
+    before = everything(run)
+    finder.range_test(run, steps=20)
+    assert everything(run) == before
+
+
+def test_workers_that_stay_serve_both() -> None:
+    def loader_run() -> Run:
+        pairs = list(zip(*points(), strict=True))
+        loader: Any = DataLoader(pairs, 20, shuffle=True, num_workers=1, persistent_workers=True)  # type: ignore[arg-type]
+        return new_run(data=loader).train(3, progress=False)
+
+    tested, untouched = loader_run(), loader_run()
+    finder.range_test(tested, steps=12)
+    for run in (tested, untouched):
+        run.train(9, progress=False)
+    np.testing.assert_array_equal(tested.history["loss"], untouched.history["loss"])
+
+
+def test_a_run_that_diverged_can_be_tested() -> None:
+    run = new_run().train(20, progress=False)
+    run.lr = 1e38
+    run.train(20, progress=False)
+    before = everything(run)
+    assert run.status == "diverged"
+    finder.range_test(run)
+    assert everything(run) == before
+
+
+def test_it_finds_a_rate_that_teaches_digits_and_stops_in_the_explosion() -> None:
+    run = Run("mlp", "digits", rule=rules.Momentum(rho=0.9), seed=0)
+    result = range_test(run, end=100)
+    assert 20 < len(result.lrs) < 100 and result.reasons == {}
+    run.lr = result.suggestions["steepest"]
+    assert run.train(epochs=5, progress=False).history["val_accuracy"][-1] > 0.8
+
+
+def test_a_loss_below_zero_is_as_good_as_any() -> None:
+    def shifted(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, targets) - 8
+
+    there = finder.range_test(new_run(loss=shifted, dtype="float64"))
+    here = finder.range_test(new_run(dtype="float64"))
+    np.testing.assert_allclose(there.losses + 8, here.losses, rtol=1e-9)
+    assert there.suggestions == pytest.approx(here.suggestions)
+
+
+@pytest.mark.parametrize(("good", "advised"), [(0, False), (3, False)])
+def test_nan_gives_a_result_with_reasons(good: int, advised: bool) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.calls = two_layers(), 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            return self.net(x) * (math.nan if self.calls > good else 1)
+
+    result = finder.range_test(new_run(Broken))
+    assert len(result.lrs) == good and set(result.suggestions.values()) == {None}
+    assert all(f"only {good} finite losses" in reason for reason in result.reasons.values())
+    result.plot()
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_tested_without_compiling() -> None:
+    plain, compiled = (new_run(compile=compile, seed=2).train(5, progress=False) for compile in (False, True))
+    before = everything(compiled)
+    result = finder.range_test(compiled, steps=30)
+    np.testing.assert_allclose(result.losses, finder.range_test(plain, steps=30).losses, rtol=1e-4)
+    assert everything(compiled) == before
+
+
+def test_while_the_run_is_running_it_is_refused() -> None:
+    run = new_run()
+    records = run.steps()
+    next(records)
+    with pytest.raises(RuntimeError, match="range_test: the run is running in another thread; pause first"):
+        finder.range_test(run)
+    records.close()
+    assert len(finder.range_test(run).lrs) > 10
+
+
+def test_an_error_in_the_model_reaches_the_caller_and_not_the_run() -> None:
+    class Fragile(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = two_layers()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.training:
+                raise ValueError("the sensor fell off")
+            return self.net(x)
+
+    run = new_run(Fragile)
+    with pytest.raises(ValueError, match="the sensor fell off"):
+        finder.range_test(run)
+    assert (run.status, run.step, run.error) == ("ready", 0, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"start": 1, "end": 0.1}, ValueError, "0 < start < end is needed, got start=1, end=0.1"),
+        ({"steps": 9}, ValueError, "steps must be at least 10, got 9"),
+        ({"steps": 20.5}, TypeError, "steps must be a whole number, got 20.5"),
+        ({"smoothing": 1.0}, ValueError, "smoothing must be in"),
+        ({"growth": "fast"}, ValueError, "growth must be"),
+        ({"run": "mlp"}, TypeError, r"run must be a Run, got str; write range_test\(Run\(...\)\)"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_made(options: dict[str, Any], error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        finder.range_test(**{"run": new_run(), **options})

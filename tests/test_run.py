@@ -295,6 +295,105 @@ def test_a_schedule_is_applied_as_planned_in_steps_and_in_epochs():
     np.testing.assert_array_equal(run.history["lr"], [plan(t // 10) for t in range(120)])
 
 
+# Plateau --------------------------------------------------------------------------------------------------------------
+
+PLATEAU = schedules.Plateau(0.3, factor=0.5, patience=2, cooldown=1)
+
+
+def plateau_by_hand(run: Run, plateau: schedules.Plateau, first_step: int = 0, column: str = "val_loss") -> list[float]:
+    """The rate of each step, from the validations in the history: one at step s is known to step s."""
+    checks = [
+        (int(step), value)
+        for step, value in zip(run.history["val_step"], run.history[column], strict=True)
+        if step >= first_step
+    ]
+    state, rates = plateau.init(), []
+    for step in range(first_step, run.step):
+        while checks and checks[0][0] <= step:
+            state = plateau.observe(checks.pop(0)[1], state)
+        rates.append(state["lr"])
+    return rates
+
+
+@pytest.mark.parametrize("every", [None, 1, 7])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_is_applied_as_planned(every, mode):
+    plateau = schedules.Plateau(0.3, factor=0.5, patience=1, mode=mode)
+    run = small_run(lr=plateau, validate_every=every).train(200, progress=False)
+    column = {"min": "val_loss", "max": "val_accuracy"}[mode]
+    np.testing.assert_array_equal(run.history["lr"], plateau_by_hand(run, plateau, column=column))
+    assert len(set(run.history["lr"])) > 2 and run.schedule == plateau
+    assert run.lr == run.history["lr"][-1] or run.history["val_step"][-1] == run.step
+
+
+@pytest.mark.parametrize("optimizer", [None, lambda weights: torch.optim.SGD(weights, lr=1.0, momentum=0.9)])
+@pytest.mark.parametrize("step", [0, 1, 39, 40, 64, 101, 120])
+def test_a_plateau_rewinds_branches_saves_and_replays_bitwise(optimizer, step, tmp_path):
+    own = {"optimizer": optimizer, "rule": None if optimizer else rules.Momentum(rho=0.9)}
+    options = {**own, "lr": PLATEAU, "validate_every": 4}
+    run = small_run(**options).train(120, progress=False)
+    rates = len(set(run.history["lr"]))
+    straight = small_run(**options).train(step, progress=False)
+    branch = run.branch(step)
+    run.rewind(step)
+    run.save(tmp_path / "run.safetensors")
+    given = {"model": two_layers, "data": run.dataset, **({"optimizer": optimizer} if optimizer else {})}
+    loaded = Run.load(tmp_path / "run.safetensors", **given)
+    config, moves = json.loads(json.dumps([{**run.config, "model": 0, "data": 0, "optimizer": None}, run.moves]))
+    replayed = Run.replay(config, moves, **given)
+    straight.train(130 - step, progress=False)
+    for other in (run, branch, loaded, replayed):
+        assert_same(other.train(130 - step, progress=False), straight)
+    assert rates > 2
+
+
+def test_turning_to_a_plateau_and_away_and_to_another_begins_anew():
+    run = small_run(validate_every=3).train(30, progress=False)
+    run.lr = PLATEAU
+    assert run.lr == 0.3
+    run.train(61, progress=False)
+    assert run.lr < 0.3
+    run.lr = schedules.Plateau(0.3, factor=0.5, patience=2, cooldown=1)  # an equal one: its memory is new
+    run.train(40, progress=False)
+    run.lr = 0.01
+    run.train(9, progress=False)
+    by_hand = [0.1] * 30 + plateau_by_hand(run.branch(91), PLATEAU, 31)  # the validation at 30 came before it
+    np.testing.assert_array_equal(run.history["lr"][:91], by_hand[:30] + [0.3] + by_hand[30:])
+    np.testing.assert_array_equal(run.history["lr"][91:131], [0.3, *plateau_by_hand(run.branch(131), PLATEAU, 92)])
+    config = {**run.config, "model": None, "data": None}
+    config, moves = json.loads(json.dumps([config, run.moves]))
+    replayed = Run.replay(config, moves, model=two_layers, data=run.dataset)
+    rewound = run.branch().rewind(100)
+    rewound.train(31, progress=False)
+    rewound.lr = 0.01
+    assert_same(rewound.train(9, progress=False), run)
+    assert_same_future(run, replayed)
+
+
+def test_a_plateau_set_before_the_first_step_replays():
+    run = small_run(validate_every=2)
+    run.lr = PLATEAU
+    run.train(50, progress=False)
+    config = {**run.config, "model": None, "data": None}
+    assert_same_future(run, Run.replay(config, run.moves, model=two_layers, data=run.dataset))
+
+
+def test_a_plateau_needs_something_to_observe():
+    with pytest.raises(ValueError, match=r"lr=Plateau\(...\) observes validations, but validate_every=0 makes none"):
+        small_run(lr=PLATEAU, validate_every=0)
+    run = small_run(validate_every=0)
+    with pytest.raises(ValueError, match="validate_every=0 makes none"):
+        run.lr = PLATEAU
+    assert run.lr == 0.1 and run.moves == []
+    loader = DataLoader(TensorDataset(torch.zeros(20, 2), torch.zeros(20).long()), batch_size=4)
+    with pytest.raises(ValueError, match="this run has no validation data"):
+        Run(two_layers, loader, lr=PLATEAU)
+    numbers = (torch.randn(20, 2), torch.randn(20, 2))
+    best = schedules.Plateau(0.1, mode="max")
+    with pytest.raises(ValueError, match='observes an accuracy, but these targets are no classes: mode="min"'):
+        Run(two_layers, numbers, loss="mse", validation=numbers, lr=best)
+
+
 def test_weight_decay_belongs_to_a_rule_that_has_one():
     run = small_run(rule=rules.AdamW(), lr=0.01, weight_decay=0.3)
     assert run.rule.weight_decay == 0.3
