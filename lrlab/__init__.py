@@ -21,7 +21,9 @@ from lrlab.source import source
 
 if TYPE_CHECKING:
     from lrlab import data, evidence, figures, instruments, models, optim, rules, schedules, surfaces
+    from lrlab.finder import range_test
     from lrlab.run import Run
+    from lrlab.sweeps import sweep
 
 __version__ = version("lrlab")
 
@@ -34,13 +36,16 @@ __all__ = [
     "instruments",
     "models",
     "optim",
+    "range_test",
     "rules",
     "schedules",
     "source",
     "surfaces",
+    "sweep",
 ]
 
-_HOME = {"Run": "run"}  # public classes and functions, and the module each lives in
+# Public classes and functions, and the module each lives in.
+_HOME = {"Run": "run", "range_test": "finder", "sweep": "sweeps"}  # what is no module, and where it lives
 
 
 def __getattr__(name: str) -> object:
