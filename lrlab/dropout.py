@@ -295,6 +295,7 @@ def _check_probability(name: str, value: Any, allowed: str) -> float:
     """A probability as a float: "(0, 1]" for one to keep, "[0, 1)" for one to drop; both leave something."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number in {allowed}, got {value!r}")
-    if not (0 < value <= 1 if allowed == "(0, 1]" else 0 <= value < 1):
+    p = float(value)
+    if not (0 < p <= 1 if allowed == "(0, 1]" else 0 <= p < 1):
         raise ValueError(f"{name} must be in {allowed}, got {value!r}")
-    return float(value)
+    return p
