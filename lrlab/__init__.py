@@ -20,7 +20,7 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import data, evidence, figures, instruments, models, optim, rules, schedules, surfaces
+    from lrlab import data, evidence, figures, instruments, models, optim, rules, schedules, search, surfaces
     from lrlab.finder import range_test
     from lrlab.run import Run
     from lrlab.sweeps import sweep
@@ -39,6 +39,7 @@ __all__ = [
     "range_test",
     "rules",
     "schedules",
+    "search",
     "source",
     "surfaces",
     "sweep",

@@ -1,0 +1,263 @@
+"""How the runs of a sweep are carried out: as a stack or one after the other, in chunks that fit into memory."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader
+
+from lrlab._ledger import Ledger
+from lrlab._points import Row, rates, stacked_rule
+from lrlab.batched import NotBatchable, Runs, Stack
+from lrlab.configuration import Material, Setup
+from lrlab.engine import FlatEngine, flatten, trainable
+from lrlab.run import Run
+
+LOOK_EVERY = 0.2  # seconds between two reports
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all runs of a sweep have in common."""
+
+    setup: Setup
+    material: Material
+    steps: int
+    validate_every: int
+    keep_weights: bool
+
+    def validation_steps(self) -> list[int]:
+        """After how many steps a run is validated: as `Run` does it, and at the end in any case."""
+        if not self.validate_every:
+            return [self.steps]
+        return sorted({*range(0, self.steps + 1, self.validate_every), self.steps})
+
+    def run(self, row: Row, **options: Any) -> Run:
+        """A `Run` of its own with the settings of one row, at step 0."""
+        given, knobs = self.setup.given, row.knobs
+        settings: dict[str, Any] = {
+            **{key: given[key] for key in ("device", "dtype", "loss", "per", "validation")},
+            **{"rule": knobs.rule, "lr": knobs.lr, "weight_decay": knobs.weight_decay, "seed": row.seed},
+            **{"batch_size": knobs.batch_size, "validate_every": self.validate_every},
+        }
+        data = given["data"] if self.material.dataset is None else self.material.dataset
+        return Run(self._own_model(), data, **{**settings, **options})
+
+    def _own_model(self) -> Any:
+        """The model as `Run` takes it: a module would be trained in place, so each run gets a copy."""
+        model = self.setup.given["model"]
+        return copy.deepcopy(model) if isinstance(model, nn.Module) else model
+
+    def network(self, seed: int) -> nn.Module:
+        """The network with the first weights of this seed."""
+        return Setup(**{**self.setup.given, "seed": seed}).build_model(self.material)
+
+    def stack(self, rows: Sequence[Row]) -> tuple[Stack, dict[int, int]]:
+        """The batched form of these runs, and where the first weights of each seed stand in it."""
+        if isinstance(self.material.train, DataLoader):
+            raise NotBatchable("the data comes from a DataLoader")
+        seeds = list(dict.fromkeys(row.seed for row in rows))
+        models = [self.network(seed) for seed in seeds]
+        stack = Stack(models, self.setup.loss_function, self.material.two_samples())
+        return stack, {seed: number for number, seed in enumerate(seeds)}
+
+
+# Carrying out ---------------------------------------------------------------------------------------------------------
+
+
+class Chunk:
+    """Some runs of one batch size, trained together."""
+
+    def __init__(self, job: Job, rows: Sequence[Row]) -> None:
+        self.job, material = job, job.material
+        stack, place = job.stack(rows)
+        seed_number = torch.tensor([place[row.seed] for row in rows], device=material.device)
+        self.size = rows[0].knobs.batch_size
+        self.batches = [material.batches(seed) for seed in place]
+        self.seed_number = None if len(place) == 1 else seed_number
+        rule = stacked_rule(list(rows), material.device, material.dtype)
+        decays = torch.tensor([row.knobs.weight_decay for row in rows], dtype=material.dtype, device=material.device)
+        decay = decays.unsqueeze(1) if bool(decays.any()) else 0.0
+        self.runs = Runs(stack, stack.starts[seed_number], rule, decay)
+        epoch = self.batches[0].steps_per_epoch(self.size)
+        table = rates(list(rows), job.steps, job.setup.per, epoch)
+        self.rates = table.to(material.device, material.dtype).unsqueeze(2)  # [steps, R, 1]
+        self.done = 0
+
+    def step(self) -> Tensor:
+        """One step of every run; the losses ``[R]``."""
+        inputs, targets = self._next_batch()
+        losses = self.runs.step(inputs, targets, self.rates[self.done], self.seed_number is not None)
+        self.done += 1
+        return losses
+
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
+        """Runs of one seed share a mini-batch; of several seeds, each gets its own."""
+        pairs = [batches.next(self.size) for batches in self.batches]
+        if self.seed_number is None:
+            return pairs[0]
+        inputs, targets = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        if len(pairs) == len(self.seed_number):
+            return inputs, targets  # the order of the seeds is that of the rows
+        return inputs[self.seed_number], targets[self.seed_number]
+
+    def validate(self) -> tuple[np.ndarray, np.ndarray]:
+        """Loss and accuracy ``[R]`` on the validation split; NaN where there is none."""
+        split = self.job.material.validation
+        if split is None:
+            nothing = np.full(len(self.runs.x), math.nan)
+            return nothing, nothing
+        losses, accuracies = self.runs.evaluate(*split, at_once=max(64, 2 * self.size))
+        return losses.double().cpu().numpy(), accuracies.double().cpu().numpy()
+
+
+def train_together(job: Job, rows: Sequence[Row], numbers: Sequence[int], ledger: Ledger) -> None:
+    """Train these rows as one stack, and write what happens into the ledger under their numbers."""
+    chunk = Chunk(job, rows)
+    losses = torch.empty(job.steps, len(rows), dtype=job.material.dtype, device=job.material.device)
+    checks = set(job.validation_steps())
+    reported, look = 0, time.perf_counter() + LOOK_EVERY
+    while True:
+        due = chunk.done in checks
+        if due or time.perf_counter() > look:
+            ledger.log(numbers, reported, losses[reported : chunk.done].T.double().cpu().numpy())
+            reported, look = chunk.done, time.perf_counter() + LOOK_EVERY
+        if due:
+            ledger.validated(numbers, chunk.done, *chunk.validate())
+        if chunk.done == job.steps or ledger.diverged[numbers].all():
+            break
+        step = chunk.done
+        losses[step] = chunk.step()
+    ledger.finish(numbers, [[x] for x in chunk.runs.x.cpu()] if job.keep_weights else None)
+
+
+def train_alone(job: Job, row: Row, number: int, ledger: Ledger) -> None:
+    """Train one row as a `Run`, and write what happens into the ledger under its number."""
+    run = job.run(row, checkpoint_mb=0)
+    reported, look = 0, time.perf_counter() + LOOK_EVERY
+    for record in run.steps(job.steps):
+        if time.perf_counter() > look:
+            ledger.log([number], reported, run.history.since(reported)["loss"][None])
+            reported, look = record.step, time.perf_counter() + LOOK_EVERY
+    ledger.log([number], reported, run.history.since(reported)["loss"][None])
+    checks = run.history.validation_since(0)
+    for step, loss, accuracy in zip(*checks.values(), strict=True):
+        ledger.validated([number], int(step), np.array([loss]), np.array([accuracy]))
+    if run.status == "done" and job.steps not in checks["val_step"] and job.material.validation is not None:
+        loss, accuracy = run.evaluate(job.material.validation)
+        ledger.validated([number], job.steps, np.array([loss]), np.array([accuracy]))
+    weights = flatten([weight.detach() for weight in trainable(run.model)])
+    kept = [tensor.cpu() for tensor in (weights, *run.model.buffers())]
+    ledger.finish([number], [kept] if job.keep_weights else None)
+
+
+def train(
+    job: Job, rows: Sequence[Row], numbers: Sequence[int], how: str, max_memory: int | None, ledger: Ledger
+) -> tuple[str, str]:
+    """Train these rows in chunks; how it was done, and why so."""
+    budget = default_memory(job.material.device) if max_memory is None else max_memory
+    method = choose(job, rows, how, budget)
+    if method.how == "looped":
+        for row, number in zip(rows, numbers, strict=True):
+            train_alone(job, row, number, ledger)
+    else:
+        for part in chunks(job, rows, method.size, budget):
+            train_together(job, [rows[index] for index in part], [numbers[index] for index in part], ledger)
+    return method.how, method.why
+
+
+# Chunks and memory ----------------------------------------------------------------------------------------------------
+
+
+def chunks(job: Job, rows: Sequence[Row], size: int, budget: int) -> Iterator[list[int]]:
+    """Cut the rows into chunks of one batch size, at most ``size`` each and within the budget of bytes.
+
+    Rows of one seed share their mini-batches, so where there are enough of them they get chunks of their own.
+    """
+    for batch_size in dict.fromkeys(row.knobs.batch_size for row in rows):
+        group = [index for index, row in enumerate(rows) if row.knobs.batch_size == batch_size]
+        seeds = list(dict.fromkeys(rows[index].seed for index in group))
+        by_seed = [[index for index in group if rows[index].seed == seed] for seed in seeds]
+        most = max(1, min(size, budget // bytes_per_run(job, rows[group[0]])))
+        for part in by_seed if len(by_seed[0]) >= min(most, 16) else [group]:
+            for piece in np.array_split(part, math.ceil(len(part) / most)):
+                yield piece.tolist()
+
+
+def bytes_per_run(job: Job, row: Row) -> int:
+    """The memory that one step of one run asks for, counted: an upper bound of what it holds at any moment."""
+    inputs, targets = job.material.batches(row.seed).next(row.knobs.batch_size)
+    assert row.knobs.rule is not None
+    engine = FlatEngine(job.setup.build_model(job.material), job.setup.loss_function, row.knobs.rule, 1e-4)
+    kept = engine.x.nbytes + sum(tensor.nbytes for tensor in engine.state.values())
+    with _Allocations() as allocations:
+        engine.propose(inputs, targets, 1e-9)
+        engine.accept()
+    return kept + allocations.bytes
+
+
+class _Allocations(TorchDispatchMode):
+    """Counts the bytes of every tensor that an operation makes, views left out."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        given = {leaf.untyped_storage().data_ptr() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() not in given:
+                self.bytes += leaf.nbytes
+        return result
+
+
+def default_memory(device: torch.device) -> int:
+    """Bytes that a sweep may use if nobody says otherwise: more runs at once than these hold would not be faster."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not every system says
+        free = 4 * GIB
+    return min(GIB, free // 4)
+
+
+# Choosing -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to train: ``"batched"``, ``"compiled"`` or ``"looped"``; at most how many runs at once; and why so."""
+
+    how: str
+    size: int
+    why: str
+
+
+def choose(job: Job, rows: Sequence[Row], how: str, budget: int) -> Method:
+    """The method that was asked for, or the one that is fastest here.
+
+    Raises:
+        ValueError: ``how="batched"`` for a network that cannot be.
+    """
+    most = 64 if job.material.device.type == "cpu" else 1024
+    if how == "looped":
+        return Method("looped", 1, "asked for")
+    try:
+        job.stack(rows[:1])
+    except NotBatchable as reason:
+        if how != "auto":
+            raise ValueError(f"how={how!r} is not possible for this network: {reason}. Use how='looped'") from None
+        return Method("looped", 1, f"the network cannot be trained as a stack: {reason}")
+    return Method("batched", most, "asked for")

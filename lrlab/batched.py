@@ -1,0 +1,231 @@
+"""Many networks at once: R runs of one architecture as one tensor ``x [R, P]``, moved by the very rules of one run.
+
+A small network leaves a processor waiting: most of a step is spent on starting operations. With R networks in one
+tensor each operation is started once for all of them. Nothing is shared between the runs but the mini-batch, so each
+does what it would have done alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lrlab.engine import Loss, bare_step, check_step, flatten, trainable
+from lrlab.rules import Rule
+
+# x [R, P], inputs, own -> outputs [R, B, ...]; inputs are [B, ...] for all runs, or with own=True [R, B, ...].
+Forward = Callable[[Tensor, Tensor, bool], Tensor]
+# outputs [R, B, ...], targets, own -> the loss of each run [R]; targets are [B, ...], or with own=True [R, B, ...].
+Losses = Callable[[Tensor, Tensor, bool], Tensor]
+
+# Layers that work on each number by itself: on a stack of networks they do what they do on one.
+ELEMENTWISE = (
+    *(nn.Identity, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus),
+    *(nn.Sigmoid, nn.Tanh, nn.Softsign, nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.LogSigmoid, nn.Softshrink),
+)
+
+
+class NotBatchable(Exception):
+    """This network or loss cannot be trained as a stack; the message says why."""
+
+
+class Stack:
+    """The form in which R networks of one architecture, and their losses, are computed at once.
+
+    Args:
+        models: one network per seed, with its first weights.
+        loss: ``loss(outputs, targets) -> scalar``, of one network.
+        sample: two examples, ``(inputs, targets)``, to try the form on.
+
+    Raises:
+        NotBatchable: if the networks need more than their flat weights (running statistics, random numbers), or
+            torch cannot vectorise them.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
+        self.model = copy.deepcopy(models[0])
+        self.starts = torch.stack([flatten([weight.detach() for weight in trainable(model)]) for model in models])
+        _check_fixed_parts(models)
+        _check_quiet(copy.deepcopy(self.model), loss, sample)
+        self.forward = mlp_forward(self.model, sample[0]) or vmap_forward(self.model)
+        classes = sample[1].dim() == 1 and not sample[1].is_floating_point()
+        self.losses = cross_entropies if loss is F.cross_entropy and classes else vmap_losses(loss)
+        self._check_agreement(loss, sample)
+
+    def _check_agreement(self, loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
+        """Two equal networks in a stack must compute what the network computes."""
+        inputs, targets = sample
+        self.model.train(True)
+        x = self.starts[:1].repeat(2, 1).requires_grad_()
+        try:
+            found = self.losses(self.forward(x, inputs, False), targets, False)
+            torch.autograd.grad(found.sum(), x)
+            with torch.no_grad():
+                expected = loss(self.model(inputs), targets)
+        except Exception as error:  # a stranger's code under vmap may raise anything
+            raise NotBatchable(f"torch.func.vmap cannot vectorise it ({str(error).splitlines()[0]})") from None
+        if not torch.allclose(found, expected.expand(2), rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise NotBatchable("in a stack it does not compute what it computes alone")
+
+
+class Runs:
+    """R runs in training.
+
+    Args:
+        stack: how to compute them.
+        x: first weights ``[R, P]``.
+        rule: the update rule; a hyperparameter that varies is a tensor ``[R, 1]``.
+        decay: λ of the L2 penalty, a number or ``[R, 1]``.
+    """
+
+    def __init__(self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor) -> None:
+        self.stack, self.rule, self.decay, self.x = stack, rule, decay, x
+        self.state = rule.init(x)
+        self.alive = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        check_step(rule, x, x, self.state, 0.0)  # once here, so that each step may be the bare formula
+        self._formula = bare_step(rule)
+        self._looks = x.device.type == "cpu"  # elsewhere, looking at the losses would make the processor wait
+        stack.model.train(True)
+
+    def step(self, inputs: Tensor, targets: Tensor, lr: Tensor, own: bool) -> Tensor:
+        """One step of every run; the losses ``[R]`` before it. A run whose loss is not finite stays where it is."""
+        at = self.rule.gradient_point(self.x, self.state).detach().requires_grad_()
+        losses = self.stack.losses(self.stack.forward(at, inputs, own), targets, own)
+        (g,) = torch.autograd.grad(losses.sum(), at)  # each run's weights appear in its own loss only
+        losses, at = losses.detach(), at.detach()
+        if isinstance(self.decay, Tensor) or self.decay:
+            g = g + self.decay * at
+        x, self.state = self._formula(self.rule, self.x, g, self.state, lr)
+        self.alive = self.alive & torch.isfinite(losses)
+        if not (self._looks and bool(self.alive.all())):
+            x = torch.where(self.alive.unsqueeze(1), x, self.x)
+        self.x = x
+        return losses
+
+    def evaluate(self, x: Tensor, y: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy ``[R]`` of every run on examples, ``at_once`` of them at a time."""
+        self.stack.model.train(False)
+        try:
+            with torch.no_grad():
+                outputs = torch.cat([self.stack.forward(self.x, part, False) for part in x.split(at_once)], dim=1)
+                losses = self.stack.losses(outputs, y, False)
+        finally:
+            self.stack.model.train(True)
+        if outputs.dim() != 3 or y.dim() != 1 or y.is_floating_point():
+            return losses, torch.full_like(losses, torch.nan)
+        return losses, (outputs.argmax(2) == y).double().mean(1)
+
+
+# The forms ------------------------------------------------------------------------------------------------------------
+
+
+def mlp_forward(model: nn.Module, inputs: Tensor) -> Forward | None:
+    """The batched form of linear layers with activations between them; None for any other network.
+
+        h ← h Wᵀ + b        [R, B, in], [R, out, in] -> [R, B, out]
+
+    Two to five times faster than ``vmap`` where networks are small, because nothing but the arithmetic is left.
+    """
+    layers = _layers(model)
+    if layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
+        layers = layers[1:]
+    elif inputs.dim() != 2:
+        return None
+    linear = [layer for layer in layers if type(layer) is nn.Linear]
+    plain = all(type(layer) is nn.Linear or type(layer) in ELEMENTWISE for layer in layers)
+    weights = [weight for layer in linear for weight in (layer.weight, layer.bias) if weight is not None]
+    own = [id(weight) for weight in model.parameters()]
+    if not linear or not plain or own != [id(weight) for weight in weights]:
+        return None
+    if not all(weight.requires_grad for weight in weights):
+        return None
+    sizes = [weight.numel() for weight in weights]
+
+    def forward(x: Tensor, inputs: Tensor, own: bool) -> Tensor:
+        pieces = iter(x.split(sizes, dim=1))
+        h = inputs.flatten(2) if own else inputs.flatten(1).expand(len(x), -1, -1)
+        for layer in layers:
+            if not isinstance(layer, nn.Linear):
+                h = layer(h)
+                continue
+            weight = next(pieces).view(-1, layer.out_features, layer.in_features).transpose(1, 2)
+            h = torch.bmm(h, weight) if layer.bias is None else torch.baddbmm(next(pieces).unsqueeze(1), h, weight)
+        return h
+
+    return forward
+
+
+def _layers(model: nn.Module) -> list[nn.Module]:
+    """The layers of nested ``nn.Sequential``s in their order; empty for anything else."""
+    if type(model) is not nn.Sequential:
+        return []
+    return [layer for part in model for layer in (_layers(part) or [part])]
+
+
+def vmap_forward(model: nn.Module) -> Forward:
+    """The batched form of any network, by ``torch.func.vmap``."""
+    names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    weights = trainable(model)
+    sizes, shapes = [weight.numel() for weight in weights], [weight.shape for weight in weights]
+
+    def alone(x: tuple[Tensor, ...], inputs: Tensor) -> Tensor:
+        return torch.func.functional_call(model, dict(zip(names, x, strict=True)), (inputs,))
+
+    def forward(x: Tensor, inputs: Tensor, own: bool) -> Tensor:
+        pieces = zip(x.split(sizes, dim=1), shapes, strict=True)
+        stacked = tuple(piece.reshape(len(x), *shape) for piece, shape in pieces)
+        return torch.func.vmap(alone, in_dims=(0, 0 if own else None))(stacked, inputs)
+
+    return forward
+
+
+def cross_entropies(outputs: Tensor, targets: Tensor, own: bool) -> Tensor:
+    """The mean cross-entropy of each run: logits ``[R, B, C]``, classes ``[B]`` or ``[R, B]`` -> ``[R]``."""
+    runs, batch = outputs.shape[:2]
+    each = F.cross_entropy(outputs.flatten(0, 1), targets.expand(runs, batch).flatten(), reduction="none")
+    return each.view(runs, batch).mean(1)
+
+
+def vmap_losses(loss: Loss) -> Losses:
+    """The batched form of any loss."""
+
+    def losses(outputs: Tensor, targets: Tensor, own: bool) -> Tensor:
+        return torch.func.vmap(loss, in_dims=(0, 0 if own else None))(outputs, targets)
+
+    return losses
+
+
+# What does not go into a stack ----------------------------------------------------------------------------------------
+
+
+def _check_fixed_parts(models: Sequence[nn.Module]) -> None:
+    """What is not trained stands in the stack once, so it must be the same under every seed."""
+    first, *others = [
+        [*model.buffers(), *(weight for weight in model.parameters() if not weight.requires_grad)] for model in models
+    ]
+    for other in others:
+        if not all(torch.equal(ours, theirs) for ours, theirs in zip(first, other, strict=True)):
+            raise NotBatchable("its fixed weights or buffers differ from seed to seed")
+
+
+def _check_quiet(model: nn.Module, loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
+    """A step in training mode must neither write to a buffer nor draw random numbers: each run has its own of both."""
+    model.train(True)
+    buffers = [buffer.clone() for buffer in model.buffers()]
+    device = sample[0].device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        before = torch.get_rng_state(), *_device_rng(device)
+        loss(model(sample[0]), sample[1])
+        after = torch.get_rng_state(), *_device_rng(device)
+    if not all(torch.equal(old, new) for old, new in zip(buffers, model.buffers(), strict=True)):
+        raise NotBatchable("it writes to its buffers in training (running statistics of batch normalisation)")
+    if not all(torch.equal(old, new) for old, new in zip(before, after, strict=True)):
+        raise NotBatchable("it draws random numbers in training (dropout), and each run needs its own")
+
+
+def _device_rng(device: torch.device) -> list[Tensor]:
+    return [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
