@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from lrlab import _store, data, models
+from lrlab import _spec, _store, data, models
 from lrlab.batches import Batches, LoaderBatches, TensorBatches, whole_loader
 from lrlab.data import Dataset, Split
 from lrlab.engine import CompiledEngine, FlatEngine, Loss, TorchEngine
-from lrlab.knobs import Knobs, as_lr, as_rule, check_number
+from lrlab.knobs import Knobs, as_lr, as_penalty, as_rule, check_number
+from lrlab.regularization import EarlyStopping, hinge
 from lrlab.rules import SGD
 
-LOSSES: dict[str, Loss] = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
+LOSSES: dict[str, Loss] = {"cross_entropy": F.cross_entropy, "hinge": hinge, "mse": F.mse_loss}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 OWN_PARTS = ("model", "data", "loss", "optimizer", "validation")  # what may have no name, so no form in JSON
 
@@ -66,8 +67,15 @@ class Setup:
         self.per = one_of("per", given["per"], ("step", "epoch"))
         self.validate_every = check_cadence(given["validate_every"])
         self.checkpoint_mb = check_number("checkpoint_mb", given["checkpoint_mb"], lambda mb: mb >= 0, "at least 0")
-        if given["optimizer"] is not None and (given["rule"] is not None or given["weight_decay"] or given["compile"]):
-            raise ValueError("optimizer= brings its own rule: rule=, weight_decay= and compile= do not go with it")
+        self.penalty = as_penalty(given.get("penalty"))
+        self.stopping = as_stopping(given.get("stopping"))
+        if self.stopping is not None and self.validate_every == 0:
+            raise ValueError("stopping= observes validations, but validate_every=0 makes none: leave it out")
+        ours = given["rule"] is not None or given["weight_decay"] or given["compile"] or self.penalty is not None
+        if given["optimizer"] is not None and ours:
+            raise ValueError(
+                "optimizer= brings its own rule: rule=, weight_decay=, penalty= and compile= do not go with it"
+            )
         self.model_name = name_of_model(given["model"])
 
     def changed(self, **changes: Any) -> Setup:
@@ -139,13 +147,14 @@ class Setup:
             as_lr(0.1 if given["lr"] is None else given["lr"]),
             as_rule(SGD() if given["rule"] is None else given["rule"]),
             self._batch_size(batches),
+            penalty=self.penalty,
             check_batch_size=batches.check_size,
         )
         if given["weight_decay"]:
             knobs = knobs.turned("weight_decay", given["weight_decay"])
         kind = CompiledEngine if given["compile"] else FlatEngine
         assert knobs.rule is not None
-        return kind(model, self.loss_function, knobs.rule, knobs.weight_decay), knobs
+        return kind(model, self.loss_function, knobs.rule, knobs.weight_decay, knobs.penalty), knobs
 
     def _batch_size(self, batches: Batches) -> int:
         size = self.given["batch_size"]
@@ -168,12 +177,14 @@ class Setup:
             "lr": knobs.value_of("lr"),
             "batch_size": knobs.batch_size,
             "weight_decay": knobs.weight_decay,
+            "penalty": knobs.value_of("penalty"),
             "seed": self.seed,
             "device": str(given["device"]),
             "dtype": str(self.dtype).removeprefix("torch."),
             "loss": given["loss"],
             "per": self.per,
             "validate_every": self.validate_every,
+            "stopping": None if self.stopping is None else _spec.to_spec(self.stopping),
             "validation": given["validation"],
             "optimizer": given["optimizer"],
             "compile": bool(given["compile"]),
@@ -213,8 +224,8 @@ class Setup:
         return arguments
 
     KEYS = (
-        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "seed", "device", "dtype", "loss", "per"),
-        *("validate_every", "validation", "optimizer", "compile", "checkpoint_mb"),
+        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "penalty", "seed", "device", "dtype"),
+        *("loss", "per", "validate_every", "stopping", "validation", "optimizer", "compile", "checkpoint_mb"),
     )
 
 
@@ -248,7 +259,7 @@ def check_output(model: nn.Module, loss: Loss, material: Material) -> None:
             raise ValueError(f"the model does not take images of shape {list(x.shape[1:])}: {reason}") from None
         if not isinstance(output, Tensor):
             raise ValueError(f"the model must return a tensor [samples, classes]; it returned {type(output).__name__}")
-        if loss is F.cross_entropy and material.dataset is not None:
+        if loss in (F.cross_entropy, hinge) and material.dataset is not None:
             classes = len(material.dataset.classes)
             if output.dim() != 2 or output.shape[1] < classes:
                 raise ValueError(
@@ -293,6 +304,15 @@ def check_cadence(every: Any) -> int | None:
     if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 0):
         raise ValueError(f"validate_every must be None (once an epoch), 0 (never) or a number of steps; got {every!r}")
     return every
+
+
+def as_stopping(stopping: Any) -> EarlyStopping | None:
+    """An early stopping, its spec, or None."""
+    if isinstance(stopping, Mapping):
+        return _spec.from_spec(stopping, {"EarlyStopping": EarlyStopping})
+    if stopping is not None and not isinstance(stopping, EarlyStopping):
+        raise TypeError(f"stopping must be regularization.EarlyStopping(patience=10), say, or None; got {stopping!r}")
+    return stopping
 
 
 def as_dtype(dtype: Any) -> torch.dtype:

@@ -12,15 +12,17 @@ import inspect
 import math
 import shutil
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lrlab.regularization import Penalty, Place, place
 from lrlab.rules import Rule, State, check_step
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Snapshot = dict[str, Any]
+Settings = TypeVar("Settings", Rule, Penalty)
 
 PIECE = 2**17  # weights: with gradient and state, what a processor's cache can hold
 
@@ -46,9 +48,12 @@ class FlatEngine:
         loss: ``loss(outputs, targets) -> scalar``.
         rule: the update rule.
         weight_decay: λ of the L2 penalty ½λ‖x‖², added to the gradient as λx (torch's convention).
+        penalty: what else is added to the loss; its gradient joins the loss's, and what it does after a step is done.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0, penalty: Penalty | None = None
+    ) -> None:
         self.model, self.loss, self.weight_decay = model, loss, weight_decay
         self.weights = trainable(model)
         self.buffers = list(model.buffers())
@@ -59,6 +64,12 @@ class FlatEngine:
         self.in_pieces = self.x.device.type == "cpu" and self.x.numel() > 2 * PIECE
         self.state: State = {}
         self.set_rule(rule)
+        self.set_penalty(penalty)
+
+    def set_penalty(self, penalty: Penalty | None) -> None:
+        """Go on with this penalty."""
+        self.penalty = penalty
+        self.place: Place | None = None if penalty is None else place(self.model, penalty.on)
 
     def set_rule(self, rule: Rule) -> None:
         """Go on with this rule. A state of the same names means the same (see `Rule`) and is kept; else a new one."""
@@ -79,6 +90,8 @@ class FlatEngine:
         g = flatten(torch.autograd.grad(loss, self.weights, materialize_grads=True))
         if self.weight_decay:
             g = g + self.weight_decay * self.x
+        if self.penalty is not None and self.place is not None:
+            g = g + self.penalty.gradient(self.x, self.place)
         self._start, self._gradient, self._lr = x, g, lr
         return loss.detach()
 
@@ -86,9 +99,11 @@ class FlatEngine:
         """Make the proposed step."""
         if self.in_pieces:
             self._accept_in_pieces()
-            return
-        x, self.state = self._formula(self.rule, self._start, self._gradient, self.state, self._lr)
-        self.x.copy_(x)
+        else:
+            x, self.state = self._formula(self.rule, self._start, self._gradient, self.state, self._lr)
+            self.x.copy_(x)
+        if self.penalty is not None and self.place is not None:
+            self.x.copy_(self.penalty.after(self.x, self._lr, self.place))
 
     def _accept_in_pieces(self) -> None:
         """The same step, a piece of the vector at a time, in place; rules work element by element, so nothing changes.
@@ -131,12 +146,14 @@ class CompiledEngine(FlatEngine):
     The first step takes seconds; learning rate and hyperparameters go in as tensors, so turning them compiles nothing.
     """
 
-    def __init__(self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Loss, rule: Rule, weight_decay: float = 0.0, penalty: Penalty | None = None
+    ) -> None:
         if list(model.buffers()):
             raise ValueError("compile=True needs a model without buffers: GroupNorm in place of BatchNorm, say")
         if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
             raise ValueError("compile=True needs a C++ compiler, g++ or clang++: install one, or use compile=False")
-        super().__init__(model, loss, rule, weight_decay)
+        super().__init__(model, loss, rule, weight_decay, penalty)
         names = [name for name, weight in model.named_parameters() if weight.requires_grad]
         shapes = [weight.shape for weight in self.weights]
         sizes = [weight.numel() for weight in self.weights]
@@ -147,11 +164,23 @@ class CompiledEngine(FlatEngine):
             return loss(torch.func.functional_call(model, weights, (inputs,)), targets)
 
         def step(
-            rule: Rule, x: Tensor, state: State, inputs: Tensor, targets: Tensor, lr: Tensor, decay: Tensor
+            rule: Rule,
+            penalty: Penalty | None,
+            place: Place | None,
+            x: Tensor,
+            state: State,
+            inputs: Tensor,
+            targets: Tensor,
+            lr: Tensor,
+            decay: Tensor,
         ) -> tuple[Tensor, tuple[Tensor, State]]:
             at = rule.gradient_point(x, state)
             g, loss = torch.func.grad_and_value(loss_at)(at, inputs, targets)
-            return loss, bare_step(rule)(rule, x, g + decay * at, state, lr)
+            g = g + decay * at
+            if penalty is None or place is None:
+                return loss, bare_step(rule)(rule, x, g, state, lr)
+            x, state = bare_step(rule)(rule, x, g + penalty.gradient(at, place), state, lr)
+            return loss, (penalty.after(x, lr, place).to(x.dtype), state)
 
         self._step = torch.compile(step)
         self._settings = (math.nan, math.nan)  # the numbers that are on the device as tensors now
@@ -160,13 +189,20 @@ class CompiledEngine(FlatEngine):
         super().set_rule(rule)
         self._rule_of_tensors = as_tensors(rule, self.x.device)
 
+    def set_penalty(self, penalty: Penalty | None) -> None:
+        super().set_penalty(penalty)
+        self._penalty_of_tensors = None if penalty is None else as_tensors(penalty, self.x.device)
+
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
         if (lr, self.weight_decay) != self._settings:
             self._settings = (lr, self.weight_decay)
             self._rate, self._decay = (scalar(value, self.x.device) for value in self._settings)
         self._start = self.x
         loss, self._proposal = self._step(
-            self._rule_of_tensors, self.x, self.state, inputs, targets, self._rate, self._decay
+            self._rule_of_tensors,
+            self._penalty_of_tensors,
+            self.place,
+            *(self.x, self.state, inputs, targets, self._rate, self._decay),
         )
         return loss
 
@@ -180,8 +216,8 @@ def bare_step(rule: Rule) -> Any:
     return inspect.unwrap(type(rule).step)
 
 
-def as_tensors(rule: Rule, device: torch.device) -> Rule:
-    """The same rule with its real-valued hyperparameters as 0-dimensional tensors, also those of an inner rule."""
+def as_tensors(rule: Settings, device: torch.device) -> Settings:
+    """A rule or penalty with its real-valued hyperparameters as 0-dimensional tensors, also those of an inner rule."""
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(rule):
         value = getattr(rule, field.name)

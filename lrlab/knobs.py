@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from lrlab import _spec, rules, schedules
+from lrlab import _spec, regularization, rules, schedules
 from lrlab.moves import Move
+from lrlab.regularization import Penalty
 from lrlab.rules import Rule
 from lrlab.schedules import Plateau, Schedule
 
@@ -25,6 +26,7 @@ class Knobs:
         rule: the update rule; ``None`` when a torch optimizer does the steps.
         batch_size: samples per step.
         weight_decay: λ ≥ 0, added to the gradient as λx. A rule with a weight decay of its own (AdamW) owns this knob.
+        penalty: what is added to the loss besides, or None. Its hyperparameters (``lam``, ...) are knobs too.
         settings: the numeric settings of a torch optimizer.
         check_batch_size: the data's own check of a batch size.
     """
@@ -33,16 +35,21 @@ class Knobs:
     rule: Rule | None
     batch_size: int
     weight_decay: float = 0.0
+    penalty: Penalty | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
     check_batch_size: Callable[[Any], int] = field(default=int, compare=False, repr=False)
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The settings that the rule (or the torch optimizer) brings along, by name."""
-        return dict(self.settings) if self.rule is None else self.rule.hyperparameters()
+        """The settings that the rule and the penalty (or the torch optimizer) bring along, by name."""
+        return dict(self.settings) if self.rule is None else {**self.of_penalty(), **self.rule.hyperparameters()}
+
+    def of_penalty(self) -> dict[str, Any]:
+        """The settings of the penalty, by name."""
+        return {} if self.penalty is None else self.penalty.hyperparameters()
 
     def names(self) -> list[str]:
         """Every knob there is."""
-        own = ["lr", "batch_size"] + (["rule", "weight_decay"] if self.rule is not None else [])
+        own = ["lr", "batch_size"] + (["rule", "weight_decay", "penalty"] if self.rule is not None else [])
         return list(dict.fromkeys(own + list(self.hyperparameters())))
 
     def turned(self, knob: str, value: Any) -> Knobs:
@@ -61,14 +68,18 @@ class Knobs:
             return dataclasses.replace(self, batch_size=self.check_batch_size(value))
         if knob == "rule":
             return dataclasses.replace(self, rule=as_rule(value))
-        if self.rule is not None and knob in self.hyperparameters():
+        if knob == "penalty":
+            return dataclasses.replace(self, penalty=as_penalty(value))
+        if self.rule is not None and knob in self.rule.hyperparameters():
             return dataclasses.replace(self, rule=dataclasses.replace(self.rule, **{knob: value}))
+        if self.penalty is not None and knob in self.of_penalty():
+            return dataclasses.replace(self, penalty=dataclasses.replace(self.penalty, **{knob: value}))
         if knob == "weight_decay" and self.rule is not None:
             return dataclasses.replace(self, weight_decay=check_number(knob, value, lambda v: v >= 0, "at least 0"))
         return dataclasses.replace(self, settings={**self.settings, knob: check_number(knob, value)})
 
     def value_of(self, knob: str) -> Any:
-        """The value of a knob as the move log writes it: a number, or the spec of a rule or schedule."""
+        """The value of a knob as the move log writes it: a number, or the spec of a rule, schedule or penalty."""
         if knob in self.hyperparameters():
             return self.hyperparameters()[knob]
         value = getattr(self, knob)
@@ -112,6 +123,15 @@ def as_rate(value: Any) -> float | Schedule:
     if isinstance(value, Schedule):
         return value
     return check_number("lr", value, lambda rate: rate > 0, "greater than 0")
+
+
+def as_penalty(value: Any) -> Penalty | None:
+    """A penalty of `lrlab.regularization`, its spec, or None."""
+    if value is None or isinstance(value, Penalty):
+        return value
+    if isinstance(value, Mapping):
+        return _spec.from_spec(value, regularization.PENALTIES)
+    raise TypeError(f"penalty must be a penalty such as regularization.L2(lam=1e-3), or None; got {value!r}")
 
 
 def as_rule(value: Any) -> Rule:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import Any
 
@@ -105,8 +105,13 @@ def _chosen(trainable: Mapping[str, Tensor], on: str | Sequence[str]) -> set[str
 class Penalty:
     """λ R(W), added to any loss. Subclasses define `each` and `slope`, element by element.
 
-    Every one has the field ``on``, the parameters it touches; see `place`.
+    Parameters
+    ----------
+    on
+        The parameters it touches: ``"weights"``, ``"all"`` or a tuple of their names; see `place`.
     """
+
+    on: str | tuple[str, ...] = field(default="weights", kw_only=True)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -151,7 +156,7 @@ class L2(Penalty):
     lam
         λ ≥ 0, in loss per squared weight. 1e-4 to 1e-3 is usual.
     on
-        The parameters it touches: ``"weights"``, ``"all"`` or their names.
+        By name only: ``"weights"``, ``"all"`` or a tuple of parameter names.
 
     Differs from torch: ``weight_decay`` there (and in `Run`) is the factor of w itself in the gradient, so it is 2λ,
     and it touches biases too. Under SGD this is the same as shrinking w by (1 − 2αλ) before each step; under Adam
@@ -168,7 +173,6 @@ class L2(Penalty):
     """
 
     lam: Number = number(1e-4, NON_NEGATIVE)
-    on: str | tuple[str, ...] = "weights"
 
     def each(self, x: Tensor) -> Tensor:
         return self.lam * x**2
@@ -199,7 +203,7 @@ class L1(Penalty):
         With SGD this is proximal gradient descent (ISTA). With an adaptive rule α is not the length of a step, so the
         minimum is another one than that of L + λR.
     on
-        The parameters it touches: ``"weights"``, ``"all"`` or their names.
+        By name only: ``"weights"``, ``"all"`` or a tuple of parameter names.
 
     Examples
     --------
@@ -215,7 +219,6 @@ class L1(Penalty):
 
     lam: Number = number(1e-4, NON_NEGATIVE)
     proximal: bool = False
-    on: str | tuple[str, ...] = "weights"
 
     def each(self, x: Tensor) -> Tensor:
         return self.lam * x.abs()
@@ -245,7 +248,7 @@ class ElasticNet(Penalty):
         As in `L1`: the exact step of λR after each step of the rule, ``w ← S(w, αλ) / (1 + 2 αλβ)`` with the soft
         threshold S.
     on
-        The parameters it touches: ``"weights"``, ``"all"`` or their names.
+        By name only: ``"weights"``, ``"all"`` or a tuple of parameter names.
 
     Differs from scikit-learn, whose ``ElasticNet(alpha, l1_ratio)`` has α (ρ |w| + ½ (1 − ρ) w²): λ = αρ and
     β = (1 − ρ) / 2ρ.
@@ -262,7 +265,6 @@ class ElasticNet(Penalty):
     lam: Number = number(1e-4, NON_NEGATIVE)
     beta: Number = number(0.5, NON_NEGATIVE)
     proximal: bool = False
-    on: str | tuple[str, ...] = "weights"
 
     def each(self, x: Tensor) -> Tensor:
         return self.lam * (self.beta * x**2 + x.abs())
@@ -290,7 +292,7 @@ class MaxNorm(Penalty):
     c
         The greatest length, > 0. 2 to 4 is usual, with dropout and a large learning rate.
     on
-        The parameters it touches: ``"weights"``, ``"all"`` or their names. A bias is a unit of its own.
+        By name only: ``"weights"``, ``"all"`` or a tuple of parameter names. A bias is a unit of its own.
 
     Examples
     --------
@@ -302,7 +304,6 @@ class MaxNorm(Penalty):
     """
 
     c: Number = number(3.0, POSITIVE)
-    on: str | tuple[str, ...] = "weights"
 
     def after(self, x: Tensor, lr: Number, place: Place) -> Tensor:
         squares = torch.zeros(*x.shape[:-1], place.units, dtype=x.dtype, device=x.device)
@@ -463,6 +464,10 @@ class EarlyStopping:
             return {"best": metric, "bad": 0, "seen": seen, "best_at": seen, "stop": False}
         bad = state["bad"] + 1
         return {**state, "bad": bad, "seen": seen, "stop": bad >= self.patience}
+
+    def metric(self, loss: float, accuracy: float) -> float:
+        """Which of the two it observes."""
+        return loss if self.mode == "min" else accuracy
 
     def _improves(self, metric: float, best: float | None) -> bool:
         if not math.isfinite(metric):

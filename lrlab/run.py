@@ -27,6 +27,7 @@ from lrlab.engine import Loss, TorchEngine
 from lrlab.history import FETCH_EVERY, VALIDATION_COLUMNS, History
 from lrlab.knobs import Knobs, check_number
 from lrlab.moves import Move
+from lrlab.regularization import EarlyStopping, Penalty
 from lrlab.rules import Rule
 from lrlab.schedules import Plateau, Schedule
 
@@ -69,12 +70,16 @@ class Run:
         batch_size: samples per step.
         weight_decay: λ ≥ 0 of the L2 penalty ½λ‖x‖² (per step, added to the gradient, as torch does). A rule that has
             its own, like AdamW, takes this one over.
+        penalty: λR(W) of `lrlab.regularization`, added to the loss that is descended; the loss that is reported is
+            that of the data alone, so that it can be compared with validation. Its λ is the knob ``lam``.
         seed: a whole number; fixes the first weights (``torch.manual_seed(seed)``), data order and dropout masks.
         device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         dtype: ``"float32"`` or ``"float64"``.
-        loss: ``"cross_entropy"``, ``"mse"``, or a function ``(outputs, targets) -> scalar``.
+        loss: ``"cross_entropy"``, ``"hinge"``, ``"mse"``, or a function ``(outputs, targets) -> scalar``.
         per: the unit of a schedule's time: ``"step"``, or ``"epoch"`` (whole epochs done).
         validate_every: steps between validations; None: once an epoch; 0: never.
+        stopping: `lrlab.regularization.EarlyStopping`: it observes the validations and ends the run; with
+            ``restore_best`` the run then stands on its best weights. Training on goes to the next bad validation.
         validation: ``(x, y)`` or a DataLoader to validate on, when ``data`` brings no validation split of its own.
         optimizer: a torch optimizer class or factory, called with the list of parameters. It replaces ``rule``.
         compile: compile the whole step with ``torch.compile``: seconds once, then about twice the speed.
@@ -101,12 +106,14 @@ class Run:
         lr: float | Schedule | Plateau | None = None,
         batch_size: int | None = None,
         weight_decay: float = 0.0,
+        penalty: Penalty | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
         loss: str | Loss = "cross_entropy",
         per: str = "step",
         validate_every: int | None = None,
+        stopping: EarlyStopping | None = None,
         validation: tuple[Any, Any] | DataLoader | None = None,
         optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
         compile: bool = False,
@@ -129,6 +136,8 @@ class Run:
         else:
             self._model = own_module.to(material.device, material.dtype)
         check_output(self._model, setup.loss_function, material)
+        if setup.stopping is not None:
+            self._validation_split()  # or the error that says there is none
         self._engine, self._first_knobs = setup.build_engine(self._model, self._batches)
         self._knobs = self._planned = self._first_knobs
         self._validate_every = setup.validate_every
@@ -146,6 +155,9 @@ class Run:
         self._waiting: deque[tuple[str, Any]] = deque()  # turned, and not yet at work
         self._script: deque[Move] = deque()  # moves of a log that is being replayed
         self._turning = threading.Lock()
+        self._stopped = False  # early, just now
+        self._best: dict[str, Any] | None = None  # the engine at the best validation so far
+        self._patience = {} if setup.stopping is None else setup.stopping.init()
         self._checkpoints = Checkpoints(setup.checkpoint_mb)
         self._checkpoints.keep(0, self._snapshot())
 
@@ -233,13 +245,24 @@ class Run:
     def knobs(self) -> dict[str, Any]:
         """The numeric knobs and their values from the next step on; ``lr`` is the rate of that step."""
         planned = self._planned
-        values = {name: planned.value_of(name) for name in planned.names() if name != "rule"}
+        values = {name: planned.value_of(name) for name in planned.names() if name not in ("rule", "penalty")}
         return {**values, "lr": self._rate(planned)}
 
     @property
     def rule(self) -> Rule | None:
         """The rule of the next step; None when a torch optimizer does the steps."""
         return self._planned.rule
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best validation that the early stopping has seen; None while there is none."""
+        seen = self._patience.get("best_at", 0)
+        return int(self._history["val_step"][seen - 1]) if seen else None
+
+    @property
+    def penalty(self) -> Penalty | None:
+        """The penalty of the next step, or None."""
+        return self._planned.penalty
 
     @property
     def schedule(self) -> Schedule | Plateau | None:
@@ -251,7 +274,7 @@ class Run:
 
         Args:
             knob: ``"lr"`` (a number, a schedule or a plateau), ``"batch_size"``, ``"weight_decay"``, ``"rule"`` (a rule
-                or its name) or a hyperparameter of the rule, such as ``"rho"``.
+                or its name), ``"penalty"``, or a hyperparameter of the rule or penalty, such as ``"rho"``, ``"lam"``.
             value: the new value.
 
         Raises:
@@ -306,13 +329,31 @@ class Run:
             self._plateau = plateau.observe(loss if plateau.mode == "min" else accuracy, self._plateau)
 
     def _observe_again(self) -> None:
-        """The plateau's state from the history: no snapshot or file has to carry it, so it cannot disagree with it."""
+        """What plateau and stopping remember, from the history: nothing else carries it, so nothing can disagree."""
         turned = [step for step, knob, _ in self._moves if knob == "lr"]
         self._begin_plateau(turned[-1] + 1 if turned else 0)
-        if self._plateau:
+        stopping = self._setup.stopping
+        self._patience = {} if stopping is None else stopping.init()
+        if self._plateau or stopping is not None:
             checks = self._history.validation_since(0)
             for step, loss, accuracy in zip(*(checks[name].tolist() for name in VALIDATION_COLUMNS), strict=True):
                 self._observe(step, loss, accuracy)
+                if stopping is not None:
+                    self._patience = stopping.observe(stopping.metric(loss, accuracy), self._patience)
+
+    def _watch(self, loss: float, accuracy: float) -> None:
+        """Show a validation made just now to the early stopping; keep the best weights, or go back to them and stop."""
+        stopping = self._setup.stopping
+        if stopping is None:
+            return
+        self._patience = stopping.observe(stopping.metric(loss, accuracy), self._patience)
+        self._stopped = self._patience["stop"]
+        if not stopping.restore_best:
+            return
+        if self._patience["bad"] == 0:
+            self._best = self._engine.snapshot()
+        elif self._stopped and self._best is not None:
+            self._engine.restore(self._best)
 
     def _begin_plateau(self, first: int) -> None:
         """A new state for the plateau, if there is one; it observes the validations after ``first`` steps or more."""
@@ -342,6 +383,8 @@ class Run:
             self._engine.weight_decay = knobs.weight_decay
             if knobs.rule is not self._engine.rule:
                 self._engine.set_rule(knobs.rule)
+            if knobs.penalty is not self._engine.penalty:
+                self._engine.set_penalty(knobs.penalty)
 
     # The loop --------------------------------------------------------------------------------------------------------
 
@@ -372,6 +415,8 @@ class Run:
                 self._log_validation()
             while self._step < last_step and self.epoch < last_epoch and self._status == "running":
                 yield self._make_step()
+                if self._stopped:
+                    break
             self._settle()
             ended = "done" if self._status == "running" else self._status
         except (GeneratorExit, KeyboardInterrupt):
@@ -394,6 +439,7 @@ class Run:
                     "Go back with run.rewind(step), lower run.lr, and train again"
                 )
             self._status, self._error = "running", None
+        self._stopped = False
         self._mend()
         self._model.train(True)
 
@@ -510,6 +556,7 @@ class Run:
             loss, accuracy = self.evaluate(self._material.validation)
             self._history.append_validation(self._step, loss, accuracy)
             self._observe(self._step, loss, accuracy)
+            self._watch(loss, accuracy)
 
     # Going back, branching off ---------------------------------------------------------------------------------------
 
@@ -553,7 +600,7 @@ class Run:
 
     def _snapshot(self) -> dict[str, Any]:
         place = (self._batches.epoch, self._batches.position)
-        return {"place": place, "engine": self._engine.snapshot()}
+        return {"place": place, "engine": self._engine.snapshot(), "best": self._best}
 
     def _restore(self, step: int, snapshot: Mapping[str, Any]) -> None:
         """Stand at ``step``, whose moves and history are in place already."""
@@ -564,6 +611,7 @@ class Run:
         self._batches.seek(*snapshot["place"])
         self._engine_takes(self._knobs)
         self._engine.restore(snapshot["engine"])
+        self._best = snapshot["best"]
 
     def branch(self, step: int | None = None) -> Run:
         """A new run that shares this one's past up to ``step`` (default: now) and nothing after.
@@ -701,7 +749,8 @@ class Run:
         if late:
             raise ValueError(f"the move {late[0]} lies beyond the {steps} steps of this replay; give a larger steps=")
         run._script = deque(script)
-        run.train(steps, progress=progress)
+        while run.step < steps and run.status in ("ready", "done"):  # once more for each time it was stopped early
+            run.train(steps - run.step, progress=progress)
         run._apply_turns()  # those after the last step
         run._planned = run._knobs
         return run

@@ -13,6 +13,9 @@ LABELS = {
     "beta1": "mean β₁",
     "beta2": "square β₂",
     "weight_decay": "weight decay",
+    "lam": "penalty λ",
+    "beta": "squares β",
+    "c": "max norm c",
     "batch_size": "batch size",
 }
 FRACTIONS = {"rho", "beta1", "beta2", "beta", "decay", "alpha", "momentum"}  # 0 ≤ value < 1
@@ -23,8 +26,9 @@ MOST_HYPERPARAMETERS = 2  # a widget with more than six knobs is a cockpit
 def dials_of(run: Run) -> list[dict[str, Any]]:
     """The knobs in the order of the page: name, label, value, and the slider's scale and ends."""
     values = {name: float(value) for name, value in run.knobs.items() if not isinstance(value, bool)}
-    own = [name for name in values if name not in {"lr", "weight_decay", "batch_size", *UNSHOWN}]
-    shown = ["lr", *own[:MOST_HYPERPARAMETERS], "weight_decay", "batch_size"]
+    of_penalty = [] if run.penalty is None else list(run.penalty.hyperparameters())
+    own = [name for name in values if name not in {"lr", "weight_decay", "batch_size", *of_penalty, *UNSHOWN}]
+    shown = ["lr", *own[:MOST_HYPERPARAMETERS], *(of_penalty or ["weight_decay"]), "batch_size"]
     return [_dial(name, values[name], run) for name in shown if name in values]
 
 
@@ -37,7 +41,7 @@ def _scale(name: str, value: float, run: Run) -> tuple[str, float, float]:
     """The slider's scale and ends (as live_tuner.js knows them); a scale of "" means a field without a slider."""
     if name == "lr":
         return "log", _decade(min(value, 1e-5)), 10 * _decade(max(value, 1.01))
-    if name == "weight_decay":
+    if name in {"weight_decay", "lam"}:
         return "zero", 1e-6, 10 * _decade(max(value, 0.101))
     if name == "batch_size" and run.dataset is not None:
         return "power", 1, len(run.dataset.train.y)
