@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from lrlab._ledger import Ledger
 from lrlab._points import Row, rates, stacked_rule
-from lrlab.batched import NotBatchable, Runs, Stack
+from lrlab.batched import CompiledRuns, NotBatchable, Runs, Stack, can_compile, check_fixed_parts
 from lrlab.configuration import Material, Setup
 from lrlab.engine import FlatEngine, flatten, trainable
 from lrlab.run import Run
@@ -64,14 +65,19 @@ class Job:
         """The network with the first weights of this seed."""
         return Setup(**{**self.setup.given, "seed": seed}).build_model(self.material)
 
-    def stack(self, rows: Sequence[Row]) -> tuple[Stack, dict[int, int]]:
-        """The batched form of these runs, and where the first weights of each seed stand in it."""
+    def stack(self, seeds: Sequence[int]) -> Stack:
+        """The batched form of the network.
+
+        Raises:
+            NotBatchable: if there is none.
+        """
         if isinstance(self.material.train, DataLoader):
             raise NotBatchable("the data comes from a DataLoader")
-        seeds = list(dict.fromkeys(row.seed for row in rows))
-        models = [self.network(seed) for seed in seeds]
-        stack = Stack(models, self.setup.loss_function, self.material.two_samples())
-        return stack, {seed: number for number, seed in enumerate(seeds)}
+        model = self.network(seeds[0])
+        stack = Stack(model, self.setup.loss_function, self.material.two_samples())
+        if list(model.buffers()) or not all(weight.requires_grad for weight in model.parameters()):
+            check_fixed_parts([model, *(self.network(seed) for seed in seeds[1:])])
+        return stack
 
 
 # Carrying out ---------------------------------------------------------------------------------------------------------
@@ -80,19 +86,19 @@ class Job:
 class Chunk:
     """Some runs of one batch size, trained together."""
 
-    def __init__(self, job: Job, rows: Sequence[Row]) -> None:
+    def __init__(self, job: Job, rows: Sequence[Row], stack: Stack, kind: type[Runs] = Runs) -> None:
         self.job, material = job, job.material
-        stack, place = job.stack(rows)
-        seed_number = torch.tensor([place[row.seed] for row in rows], device=material.device)
+        seeds = list(dict.fromkeys(row.seed for row in rows))
+        starts = torch.stack([flatten([w.detach() for w in trainable(job.network(seed))]) for seed in seeds])
+        seed_number = torch.tensor([seeds.index(row.seed) for row in rows], device=material.device)
+        self.seed_number = None if len(seeds) == 1 else seed_number
         self.size = rows[0].knobs.batch_size
-        self.batches = [material.batches(seed) for seed in place]
-        self.seed_number = None if len(place) == 1 else seed_number
-        rule = stacked_rule(list(rows), material.device, material.dtype)
+        self.batches = [material.batches(seed) for seed in seeds]
+        rule = stacked_rule(rows, material.device, material.dtype)
         decays = torch.tensor([row.knobs.weight_decay for row in rows], dtype=material.dtype, device=material.device)
         decay = decays.unsqueeze(1) if bool(decays.any()) else 0.0
-        self.runs = Runs(stack, stack.starts[seed_number], rule, decay)
-        epoch = self.batches[0].steps_per_epoch(self.size)
-        table = rates(list(rows), job.steps, job.setup.per, epoch)
+        self.runs = kind(stack, starts[seed_number], rule, decay)
+        table = rates(rows, job.steps, job.setup.per, self.batches[0].steps_per_epoch(self.size))
         self.rates = table.to(material.device, material.dtype).unsqueeze(2)  # [steps, R, 1]
         self.done = 0
 
@@ -123,24 +129,24 @@ class Chunk:
         return losses.double().cpu().numpy(), accuracies.double().cpu().numpy()
 
 
-def train_together(job: Job, rows: Sequence[Row], numbers: Sequence[int], ledger: Ledger) -> None:
-    """Train these rows as one stack, and write what happens into the ledger under their numbers."""
-    chunk = Chunk(job, rows)
-    losses = torch.empty(job.steps, len(rows), dtype=job.material.dtype, device=job.material.device)
+def train_together(job: Job, chunk: Chunk, numbers: Sequence[int], ledger: Ledger) -> None:
+    """Train a chunk to its end, and write what happens into the ledger under these numbers."""
+    runs = len(numbers)  # a compiled chunk may have more, to fill it up
+    losses = torch.empty(job.steps, len(chunk.runs.x), dtype=job.material.dtype, device=job.material.device)
     checks = set(job.validation_steps())
     reported, look = 0, time.perf_counter() + LOOK_EVERY
     while True:
         due = chunk.done in checks
         if due or time.perf_counter() > look:
-            ledger.log(numbers, reported, losses[reported : chunk.done].T.double().cpu().numpy())
+            ledger.log(numbers, reported, losses[reported : chunk.done, :runs].T.double().cpu().numpy())
             reported, look = chunk.done, time.perf_counter() + LOOK_EVERY
         if due:
-            ledger.validated(numbers, chunk.done, *chunk.validate())
+            ledger.validated(numbers, chunk.done, *(values[:runs] for values in chunk.validate()))
         if chunk.done == job.steps or ledger.diverged[numbers].all():
             break
         step = chunk.done
         losses[step] = chunk.step()
-    ledger.finish(numbers, [[x] for x in chunk.runs.x.cpu()] if job.keep_weights else None)
+    ledger.finish(numbers, [[x] for x in chunk.runs.x[:runs].cpu()] if job.keep_weights else None)
 
 
 def train_alone(job: Job, row: Row, number: int, ledger: Ledger) -> None:
@@ -169,12 +175,19 @@ def train(
     """Train these rows in chunks; how it was done, and why so."""
     budget = default_memory(job.material.device) if max_memory is None else max_memory
     method = choose(job, rows, how, budget)
-    if method.how == "looped":
+    if method.stack is None:
         for row, number in zip(rows, numbers, strict=True):
             train_alone(job, row, number, ledger)
-    else:
-        for part in chunks(job, rows, method.size, budget):
-            train_together(job, [rows[index] for index in part], [numbers[index] for index in part], ledger)
+        return method.how, method.why
+    parts = list(chunks(job, rows, method.size, budget))
+    full = max(len(part) for part in parts)
+    for part in parts:
+        chosen = [rows[index] for index in part]
+        if method.how == "compiled":  # another size would have to be compiled anew
+            chunk = Chunk(job, chosen + chosen[-1:] * (full - len(part)), method.stack, CompiledRuns)
+        else:
+            chunk = Chunk(job, chosen, method.stack)
+        train_together(job, chunk, [numbers[index] for index in part], ledger)
     return method.how, method.why
 
 
@@ -238,26 +251,91 @@ def default_memory(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Method:
-    """How to train: ``"batched"``, ``"compiled"`` or ``"looped"``; at most how many runs at once; and why so."""
+    """How to train: ``"batched"``, ``"compiled"`` or ``"looped"``; at most how many runs at once; why so; the form."""
 
     how: str
     size: int
     why: str
+    stack: Stack | None = None
 
 
 def choose(job: Job, rows: Sequence[Row], how: str, budget: int) -> Method:
     """The method that was asked for, or the one that is fastest here.
 
     Raises:
-        ValueError: ``how="batched"`` for a network that cannot be.
+        ValueError: ``how="batched"`` or ``"compiled"`` where it is not possible.
     """
-    most = 64 if job.material.device.type == "cpu" else 1024
     if how == "looped":
-        return Method("looped", 1, "asked for")
+        return Method("looped", 1, "looped, as asked for")
+    sizes = SIZES[job.material.device.type == "cpu"]
     try:
-        job.stack(rows[:1])
+        stack = job.stack(list(dict.fromkeys(row.seed for row in rows)))
     except NotBatchable as reason:
         if how != "auto":
-            raise ValueError(f"how={how!r} is not possible for this network: {reason}. Use how='looped'") from None
-        return Method("looped", 1, f"the network cannot be trained as a stack: {reason}")
-    return Method("batched", most, "asked for")
+            raise ValueError(f"how={how!r} is not possible for this network: {reason}; use how='looped'") from None
+        return Method("looped", 1, f"looped: the network cannot be trained as a stack, because {reason}")
+    if how == "compiled" and not can_compile():
+        raise ValueError("how='compiled' needs a C++ compiler, g++ or clang++: install one, or use how='batched'")
+    if how != "auto":
+        return Method(how, sizes[-1], f"{how}, as asked for", stack)
+    if len(rows) == 1:
+        return Method("looped", 1, "looped: there is only one run")
+    if job.steps < TRIAL:
+        return Method("batched", sizes[0], "batched: too few steps to try what is faster", stack)
+    return _fastest(job, rows, stack, sizes, budget)
+
+
+def _fastest(job: Job, rows: Sequence[Row], stack: Stack, sizes: Sequence[int], budget: int) -> Method:
+    """Try a few steps of each."""
+    with contextlib.closing(job.run(rows[0], checkpoint_mb=0, validate_every=0).steps(job.steps)) as steps:
+        alone = _speed(lambda: next(steps).loss, 1, job.steps // TRIAL)
+    size, together = 0, 0.0
+    for candidate in sizes:
+        part = [rows[index] for index in next(chunks(job, rows, candidate, budget))]
+        speed = _speed(Chunk(job, part, stack).step, len(part), job.steps // TRIAL)
+        if speed < 1.05 * together:
+            break
+        size, together = len(part), speed
+        if len(part) < candidate:
+            break
+    measured = f"{together:,.0f} steps/s batched ({size} runs at once), {alone:,.0f} one by one"
+    if together < alone:
+        return Method("looped", 1, f"looped: {measured}")
+    seconds = len(rows) * job.steps / together
+    if not _compiling_pays(seconds):
+        return Method("batched", size, f"batched: {measured}; too short a sweep to compile", stack)
+    part = [rows[index] for index in next(chunks(job, rows, size, budget))]
+    try:
+        start = time.perf_counter()
+        chunk = Chunk(job, part, stack, CompiledRuns)
+        float(chunk.step()[0])
+        _compile_seconds[0] = time.perf_counter() - start
+        speed = _speed(chunk.step, len(part), job.steps // TRIAL)
+    except Exception as error:  # a compiler may fail in any way; the sweep does not need it
+        return Method("batched", size, f"batched: {measured}; compiling failed ({str(error).splitlines()[0]})", stack)
+    measured = f"{speed:,.0f} steps/s compiled, {measured}"
+    return Method(*("compiled" if speed > together else "batched", size), f"{measured}", stack)
+
+
+TRIAL = 20  # a trial takes at most one step in so many
+SIZES = {True: (16, 64), False: (64, 256, 1024)}  # runs at once to try, on a CPU and on a GPU: more gained nothing
+_compile_seconds = [10.0]  # what compiling took the last time; inductor keeps its results, so a second time is cheaper
+
+
+def _compiling_pays(seconds: float) -> bool:
+    """Whether a sweep that takes so long is worth compiling, if compiled code is a third faster, as a rule."""
+    return can_compile() and seconds * (1 - 1 / 1.33) > 1.5 * _compile_seconds[0]
+
+
+def _speed(step: Callable[[], Any], runs: int, most: int) -> float:
+    """Steps of one run per second: the best of three rounds, after a first step that does not count."""
+    float(torch.as_tensor(step()).flatten()[0])
+    times = []
+    for _ in range(3):
+        count, start = 0, time.perf_counter()
+        while count < max(1, min(10, most // 4)):
+            loss = step()
+            count += 1
+        float(torch.as_tensor(loss).flatten()[0])  # on a GPU, steps are only queued until somebody looks
+        times.append((time.perf_counter() - start) / count)
+    return runs / min(times)

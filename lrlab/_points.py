@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def plan(material: Material, rule: Any, settings: Mapping[str, Any], seeds: Any)
     return Plan(rows, {**columns, "seed": [row.seed for row in rows]}, shape)
 
 
-def rates(rows: list[Row], steps: int, per: str, steps_per_epoch: int) -> Tensor:
+def rates(rows: Sequence[Row], steps: int, per: str, steps_per_epoch: int) -> Tensor:
     """The learning rate of every run at every step, float64 ``[steps, R]``: what is planned is what will be applied."""
     time = torch.arange(steps, dtype=torch.float64)
     if per == "epoch":
@@ -97,7 +97,7 @@ def rates(rows: list[Row], steps: int, per: str, steps_per_epoch: int) -> Tensor
     return table
 
 
-def stacked_rule(rows: list[Row], device: torch.device, dtype: torch.dtype) -> Rule:
+def stacked_rule(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Rule:
     """One rule for all runs: a hyperparameter that varies becomes a tensor ``[R, 1]``, the others stay numbers."""
     rules = [row.knobs.rule for row in rows]
     first = rules[0]

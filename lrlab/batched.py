@@ -8,14 +8,17 @@ does what it would have done alone.
 from __future__ import annotations
 
 import copy
+import functools
+import shutil
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab.engine import Loss, bare_step, check_step, flatten, trainable
-from lrlab.rules import Rule
+from lrlab.engine import Loss, as_tensors, bare_step, flatten, scalar, trainable
+from lrlab.rules import Rule, State, check_step
 
 # x [R, P], inputs, own -> outputs [R, B, ...]; inputs are [B, ...] for all runs, or with own=True [R, B, ...].
 Forward = Callable[[Tensor, Tensor, bool], Tensor]
@@ -37,30 +40,33 @@ class Stack:
     """The form in which R networks of one architecture, and their losses, are computed at once.
 
     Args:
-        models: one network per seed, with its first weights.
+        model: one of the networks.
         loss: ``loss(outputs, targets) -> scalar``, of one network.
         sample: two examples, ``(inputs, targets)``, to try the form on.
 
     Raises:
-        NotBatchable: if the networks need more than their flat weights (running statistics, random numbers), or
-            torch cannot vectorise them.
+        NotBatchable: if a network needs more than its flat weights (running statistics, random numbers), or torch
+            cannot vectorise it.
     """
 
-    def __init__(self, models: Sequence[nn.Module], loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
-        self.model = copy.deepcopy(models[0])
-        self.starts = torch.stack([flatten([weight.detach() for weight in trainable(model)]) for model in models])
-        _check_fixed_parts(models)
-        _check_quiet(copy.deepcopy(self.model), loss, sample)
+    def __init__(self, model: nn.Module, loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
+        _check_quiet(copy.deepcopy(model), loss, sample)
+        self.model = copy.deepcopy(model)
         self.forward = mlp_forward(self.model, sample[0]) or vmap_forward(self.model)
         classes = sample[1].dim() == 1 and not sample[1].is_floating_point()
         self.losses = cross_entropies if loss is F.cross_entropy and classes else vmap_losses(loss)
         self._check_agreement(loss, sample)
 
+    @functools.cached_property
+    def compiled_step(self) -> Any:
+        """`step` of this stack, compiled once for all its chunks of runs."""
+        return torch.compile(functools.partial(_whole_step, self), dynamic=False)
+
     def _check_agreement(self, loss: Loss, sample: tuple[Tensor, Tensor]) -> None:
         """Two equal networks in a stack must compute what the network computes."""
         inputs, targets = sample
         self.model.train(True)
-        x = self.starts[:1].repeat(2, 1).requires_grad_()
+        x = flatten([weight.detach() for weight in trainable(self.model)]).repeat(2, 1).requires_grad_()
         try:
             found = self.losses(self.forward(x, inputs, False), targets, False)
             torch.autograd.grad(found.sum(), x)
@@ -87,7 +93,6 @@ class Runs:
         self.state = rule.init(x)
         self.alive = torch.ones(len(x), dtype=torch.bool, device=x.device)
         check_step(rule, x, x, self.state, 0.0)  # once here, so that each step may be the bare formula
-        self._formula = bare_step(rule)
         self._looks = x.device.type == "cpu"  # elsewhere, looking at the losses would make the processor wait
         stack.model.train(True)
 
@@ -99,7 +104,7 @@ class Runs:
         losses, at = losses.detach(), at.detach()
         if isinstance(self.decay, Tensor) or self.decay:
             g = g + self.decay * at
-        x, self.state = self._formula(self.rule, self.x, g, self.state, lr)
+        x, self.state = bare_step(self.rule)(self.rule, self.x, g, self.state, lr)
         self.alive = self.alive & torch.isfinite(losses)
         if not (self._looks and bool(self.alive.all())):
             x = torch.where(self.alive.unsqueeze(1), x, self.x)
@@ -120,15 +125,57 @@ class Runs:
         return losses, (outputs.argmax(2) == y).double().mean(1)
 
 
+class CompiledRuns(Runs):
+    """`Runs` whose whole step, forward and backward pass and rule, is one function compiled by ``torch.compile``.
+
+    The first step takes seconds. Learning rates and hyperparameters go in as tensors, so other values compile nothing.
+    """
+
+    def __init__(self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor) -> None:
+        super().__init__(stack, x, rule, decay)
+        self.rule = as_tensors(rule, x.device)
+        self.decay = decay if isinstance(decay, Tensor) else scalar(decay, x.device)
+
+    def step(self, inputs: Tensor, targets: Tensor, lr: Tensor, own: bool) -> Tensor:
+        assert isinstance(self.decay, Tensor)
+        self.x, self.state, self.alive, losses = self.stack.compiled_step(
+            self.rule, self.x, self.state, self.alive, inputs, targets, lr, self.decay, own
+        )
+        return losses
+
+
+def _whole_step(
+    stack: Stack, rule: Rule, x: Tensor, state: State, alive: Tensor, inputs: Tensor, targets: Tensor, lr: Tensor,
+    decay: Tensor, own: bool,
+) -> tuple[Tensor, State, Tensor, Tensor]:  # fmt: skip
+    """`Runs.step` as one pure function."""
+
+    def total(at: Tensor) -> tuple[Tensor, Tensor]:
+        losses = stack.losses(stack.forward(at, inputs, own), targets, own)
+        return losses.sum(), losses
+
+    at = rule.gradient_point(x, state)
+    g, losses = torch.func.grad(total, has_aux=True)(at)
+    new_x, state = bare_step(rule)(rule, x, g + decay * at, state, lr)
+    alive = alive & torch.isfinite(losses)
+    return torch.where(alive.unsqueeze(1), new_x, x), state, alive, losses
+
+
+def can_compile() -> bool:
+    """Whether ``torch.compile`` can work here: on a CPU it needs a C++ compiler."""
+    return any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++"))
+
+
 # The forms ------------------------------------------------------------------------------------------------------------
 
 
 def mlp_forward(model: nn.Module, inputs: Tensor) -> Forward | None:
     """The batched form of linear layers with activations between them; None for any other network.
 
-        h ← h Wᵀ + b        [R, B, in], [R, out, in] -> [R, B, out]
+        h ← W h + b        [R, out, in], [R, in, B] -> [R, out, B]
 
     Two to five times faster than ``vmap`` where networks are small, because nothing but the arithmetic is left.
+    Examples stand on the last axis, so that no matrix has to be turned over.
     """
     layers = _layers(model)
     if layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
@@ -146,15 +193,15 @@ def mlp_forward(model: nn.Module, inputs: Tensor) -> Forward | None:
     sizes = [weight.numel() for weight in weights]
 
     def forward(x: Tensor, inputs: Tensor, own: bool) -> Tensor:
-        pieces = iter(x.split(sizes, dim=1))
-        h = inputs.flatten(2) if own else inputs.flatten(1).expand(len(x), -1, -1)
+        pieces = list(x.split(sizes, dim=1))
+        h = inputs.flatten(2).transpose(1, 2) if own else inputs.flatten(1).T.expand(len(x), -1, -1)
         for layer in layers:
             if not isinstance(layer, nn.Linear):
                 h = layer(h)
                 continue
-            weight = next(pieces).view(-1, layer.out_features, layer.in_features).transpose(1, 2)
-            h = torch.bmm(h, weight) if layer.bias is None else torch.baddbmm(next(pieces).unsqueeze(1), h, weight)
-        return h
+            weight = pieces.pop(0).view(-1, layer.out_features, layer.in_features)
+            h = torch.bmm(weight, h) if layer.bias is None else torch.baddbmm(pieces.pop(0).unsqueeze(2), weight, h)
+        return h.transpose(1, 2)
 
     return forward
 
@@ -185,9 +232,8 @@ def vmap_forward(model: nn.Module) -> Forward:
 
 def cross_entropies(outputs: Tensor, targets: Tensor, own: bool) -> Tensor:
     """The mean cross-entropy of each run: logits ``[R, B, C]``, classes ``[B]`` or ``[R, B]`` -> ``[R]``."""
-    runs, batch = outputs.shape[:2]
-    each = F.cross_entropy(outputs.flatten(0, 1), targets.expand(runs, batch).flatten(), reduction="none")
-    return each.view(runs, batch).mean(1)
+    each = F.cross_entropy(outputs.transpose(1, 2), targets.expand(outputs.shape[:2]), reduction="none")
+    return each.mean(1)
 
 
 def vmap_losses(loss: Loss) -> Losses:
@@ -202,8 +248,8 @@ def vmap_losses(loss: Loss) -> Losses:
 # What does not go into a stack ----------------------------------------------------------------------------------------
 
 
-def _check_fixed_parts(models: Sequence[nn.Module]) -> None:
-    """What is not trained stands in the stack once, so it must be the same under every seed."""
+def check_fixed_parts(models: Sequence[nn.Module]) -> None:
+    """What is not trained stands in the stack once: NotBatchable if it is not the same in all these networks."""
     first, *others = [
         [*model.buffers(), *(weight for weight in model.parameters() if not weight.requires_grad)] for model in models
     ]
@@ -219,7 +265,10 @@ def _check_quiet(model: nn.Module, loss: Loss, sample: tuple[Tensor, Tensor]) ->
     device = sample[0].device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
         before = torch.get_rng_state(), *_device_rng(device)
-        loss(model(sample[0]), sample[1])
+        try:
+            loss(model(sample[0]), sample[1])
+        except Exception as error:  # a layer may refuse two samples in training that it takes in validation
+            raise NotBatchable(f"it could not be tried in training mode ({str(error).splitlines()[0]})") from None
         after = torch.get_rng_state(), *_device_rng(device)
     if not all(torch.equal(old, new) for old, new in zip(buffers, model.buffers(), strict=True)):
         raise NotBatchable("it writes to its buffers in training (running statistics of batch normalisation)")
