@@ -29,6 +29,7 @@ const ICONS = {
   branch: "M3.5 1.5h2v5.2c1-1 2.4-1.5 5-1.9V2L15 6l-4.5 4V7.200C7 7.700 5.500 8.600 5.500 11v3.500h-2z",
   reset: "M8 2.500a5.500 5.500 0 1 0 5.400 6.500h-2.100A3.500 3.500 0 1 1 8 4.500c1 0 1.800.4 2.500 1L8.500 7.500H14V2l-2 2A5.500 5.500 0 0 0 8 2.500z",
   stop: "M3 3h10v10H3z",
+  draw: "M2 14l1-4 8-8 3 3-8 8zM3.600 12.400l1.400-.4-1-1z",
 };
 
 export function icon(name) {
@@ -50,6 +51,21 @@ export function button(name, title, onclick) {
 export function select(label, onchange) {
   const node = h("select", { "aria-label": label, onchange, ...KEYS });
   return { node, box: h("label", { class: "choice" }, h("span", { "aria-hidden": "true" }, label), node) };
+}
+
+/** One of several curves to choose from: a radio button that looks like a sample of its line and its name. */
+export function chip(name, slot, group, onchange) {
+  const input = h("input", { type: "radio", name: group, "aria-label": name, onchange, ...KEYS });
+  const space = "http://www.w3.org/2000/svg";
+  const sample = document.createElementNS(space, "svg");
+  const stroke = document.createElementNS(space, "line");
+  const set = (node, values) => Object.entries(values).forEach(([key, value]) => node.setAttribute(key, value));
+  set(sample, { viewBox: "0 0 34 10", "aria-hidden": "true" });
+  set(stroke, { x1: 1, y1: 5, x2: 33, y2: 5, "stroke-width": 2.25, "stroke-dasharray": DASHES[slot].join(" ") });
+  sample.append(stroke);
+  const node = h("label", { class: "chip" }, input, sample, h("span", { "aria-hidden": "true" }, name), h("em", {}));
+  node.style.setProperty("--own", `var(--lrlab-series-${slot})`);
+  return node;
 }
 
 /** Make a select offer `options` ([value, words] each) and show `value`; it is rebuilt only when they change. */

@@ -5,7 +5,7 @@ import {
   Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, roomFor, roundDown, short, spread, text, within,
   xAxis, yAxis,
 } from "./canvas.js";
-import { DASHES, KEYS, Knob, button, floats, h, icon, offer, select, write } from "./controls.js";
+import { DASHES, KEYS, Knob, button, chip, floats, h, icon, offer, select, write } from "./controls.js";
 import { Link, calm } from "./link.js";
 import { Ground, arrow, cross, marker, scalesOf } from "./map.js";
 
@@ -463,21 +463,8 @@ class RacePage {
     });
   }
 
-  chip(path) {
-    const input = h("input", {
-      type: "radio", name: `racer ${this.link.name}`, "aria-label": path.name,
-      onchange: () => this.link.ask({ do: "select", racer: path.name }), ...KEYS,
-    });
-    const space = "http://www.w3.org/2000/svg";
-    const sample = document.createElementNS(space, "svg");
-    const stroke = document.createElementNS(space, "line");
-    const set = (node, values) => Object.entries(values).forEach(([key, value]) => node.setAttribute(key, value));
-    set(sample, { viewBox: "0 0 34 10", "aria-hidden": "true" });
-    set(stroke, { x1: 1, y1: 5, x2: 33, y2: 5, "stroke-width": 2.25, "stroke-dasharray": DASHES[path.slot].join(" ") });
-    sample.append(stroke);
-    const chip = h("label", { class: "chip" }, input, sample, h("span", { "aria-hidden": "true" }, path.name), h("em", {}));
-    chip.style.setProperty("--own", `var(--lrlab-series-${path.slot})`);
-    return chip;
+  chip({ name, slot }) {
+    return chip(name, slot, `racer ${this.link.name}`, () => this.link.ask({ do: "select", racer: name }));
   }
 
   showKnobs() {
