@@ -22,11 +22,14 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatterSciNotation
 
 #: The colours of Okabe and Ito (2008), told apart with every common form of colour blindness, without the yellow,
 #: which does not show on white.
@@ -87,10 +90,9 @@ def _dress(ax: Axes) -> None:
     ax.grid(True, color="#DDDDDD", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=_FONT_SIZE - 1)
+    ax.tick_params(which="both", labelsize=_FONT_SIZE - 1)
     ax.xaxis.label.set_fontsize(_FONT_SIZE)
     ax.yaxis.label.set_fontsize(_FONT_SIZE)
-    ax.title.set_fontsize(_FONT_SIZE)
 
 
 def style(index: int) -> dict[str, Any]:
@@ -192,9 +194,34 @@ def png(fig: Figure) -> bytes:
     return picture
 
 
+class _PlainNumbers(LogFormatterSciNotation):
+    """0.05, 1, 20 in place of 5 × 10⁻², 10⁰ and 2 × 10¹, at the ticks where matplotlib would write the latter."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def _finish(fig: Figure) -> None:
+    """What can only be set once the author is done: a title and a scale bring matplotlib's own settings with them."""
+    usual = FontProperties(size=matplotlib.rcParams["axes.titlesize"]).get_size_in_points()
+    for ax in fig.axes:
+        if ax.title.get_fontsize() == usual:
+            ax.title.set_fontsize(_FONT_SIZE)
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            if axis.get_scale() == "log" and low >= 5e-4 and high <= 2e4:
+                for own, set_to in (
+                    (axis.get_major_formatter(), axis.set_major_formatter),
+                    (axis.get_minor_formatter(), axis.set_minor_formatter),
+                ):
+                    if type(own) is LogFormatterSciNotation:
+                        set_to(_PlainNumbers(minor_thresholds=own.minor_thresholds, labelOnlyBase=own.labelOnlyBase))
+
+
 def _render(fig: Figure, scale: float) -> bytes:
     buffer = io.BytesIO()
     with _drawing:
+        _finish(fig)
         fig.savefig(buffer, format="png", dpi=scale * _INCH_PX, metadata={"Software": None})
     return buffer.getvalue()
 

@@ -145,3 +145,23 @@ def test_threads_may_draw_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert len(pictures[0]) == 1 and len(pictures[1]) == 1
+
+
+def test_log_axes_have_plain_numbers_where_these_are_short() -> None:
+    fig, (near, far) = figures.figure("Both", columns=2)
+    near.plot([1, 2], [0.2, 0.7])
+    far.plot([1, 2], [1e-6, 1.0])
+    for ax in (near, far):
+        ax.set(yscale="log", title="a panel")
+    figures.png(fig)
+    labels = [{label.get_text() for label in ax.get_yticklabels(which="both")} - {""} for ax in (near, far)]
+    assert {"0.2", "0.6"} <= labels[0]
+    assert any("10^{-6}" in label for label in labels[1])
+    assert near.title.get_fontsize() == 10
+
+
+def test_a_title_of_a_chosen_size_keeps_it() -> None:
+    fig, ax = figures.figure("One")
+    ax.set_title("a panel", fontsize=7)
+    figures.png(fig)
+    assert ax.title.get_fontsize() == 7
