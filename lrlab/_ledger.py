@@ -10,6 +10,10 @@ from torch import Tensor
 REPORT_EVERY = 0.25  # seconds
 
 
+def no_report(made: int) -> None:
+    """Nobody is told."""
+
+
 class Stopped(Exception):
     """`on_progress` said that it is enough."""
 
@@ -32,7 +36,7 @@ class Ledger:
     """
 
     def __init__(
-        self, runs: int, steps: int, validation_steps: Sequence[int], report: Callable[[int], None] = lambda made: None
+        self, runs: int, steps: int, validation_steps: Sequence[int], report: Callable[[int], None] = no_report
     ) -> None:
         self.losses = np.full((runs, steps), np.nan)
         self.made = np.zeros(runs, dtype=np.int64)

@@ -60,6 +60,8 @@ def plan(material: Material, rule: Any, settings: Mapping[str, Any], seeds: Any)
     rule = as_rule(rule)
     _check_names(rule, settings)
     arrays = {name: _as_array(name, value) for name, value in settings.items()}
+    if arrays["weight_decay"].shape == () and arrays["weight_decay"] == 0:
+        del arrays["weight_decay"]  # nobody asked for any: a rule with a decay of its own keeps it
     shapes = {name: array.shape for name, array in arrays.items() if array.shape}
     try:
         shape = np.broadcast_shapes(*shapes.values())
@@ -157,8 +159,7 @@ def _knobs(rule: Rule, batches: Batches, values: Mapping[str, Any]) -> Knobs:
     """The settings of one point, each checked as a run checks a knob that is turned."""
     knobs = Knobs(0.1, rule, 1, check_batch_size=batches.check_size)
     for name, value in values.items():
-        if not (name == "weight_decay" and value == 0 and name in rule.hyperparameters()):
-            knobs = knobs.turned(name, value)
+        knobs = knobs.turned(name, value)
     return dataclasses.replace(knobs, check_batch_size=int)  # without the data behind the check: rows travel to workers
 
 

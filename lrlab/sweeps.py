@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -18,19 +17,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lrlab import _execution
+from lrlab import _execution, _sweep_plots, _workers
 from lrlab._execution import Job
 from lrlab._ledger import REPORT_EVERY, Ledger, Stopped
 from lrlab._points import Plan, plan
+from lrlab._workers import WorkerError
 from lrlab.configuration import Data, Model, Setup, check_output, one_of
 from lrlab.engine import Loss, trainable
 from lrlab.rules import SGD, Rule
 from lrlab.run import Run
 
+METRICS = ("val_loss", "loss", "val_accuracy")
 METHODS = ("auto", "batched", "compiled", "looped")
 
 
@@ -107,6 +109,7 @@ def sweep(
             (one `Run` after the other), or ``"auto"``: what is fastest here, found by trying a few steps of each.
             Repeated on the CPU, all but ``"auto"`` give bitwise the same numbers.
         executor: a ``concurrent.futures.Executor`` whose workers share the runs; with Dask, ``client.get_executor()``.
+            Give each worker one thread: ``ProcessPoolExecutor(4, initializer=torch.set_num_threads, initargs=(1,))``.
         max_memory: bytes that training may take; default: half of what is free on a GPU, at most 1 GiB on a CPU.
         keep_weights: keep the trained weights, for `Sweep.model`.
         progress: show a bar (on stderr).
@@ -119,6 +122,8 @@ def sweep(
 
     Raises:
         ValueError or TypeError: for any argument outside what is said here; the message names it.
+        SweepError: if it breaks off after some runs were finished, or on the workers of an executor; its ``finished``
+            is the table of what there is.
 
     >>> from lrlab import rules, sweep
     >>> result = sweep("mlp", "digits", rule=rules.Momentum(), lr=[0.01, 0.1], rho=[[0.5], [0.9]], steps=20,
@@ -142,11 +147,28 @@ def sweep(
     runs = plan(material, SGD() if rule is None else rule, settings, seeds)
     job = Job(setup, material, steps, validate_every or 0, keep_weights)
     ledger = Ledger(len(runs.rows), steps, job.validation_steps())
-    numbers = range(len(runs.rows))
-    chosen = ("", "stopped before the first step")
-    with _Watch(runs, ledger, on_progress, progress, setup.model_name), contextlib.suppress(Stopped):
-        chosen = _execution.train(job, runs.rows, numbers, how, max_memory, ledger)
+    work = (job, runs.rows, range(len(runs.rows)), how, max_memory, ledger)
+    chosen = ("", "stopped before it was chosen")
+    with _Watch(runs, ledger, on_progress, progress, setup.model_name):
+        try:
+            chosen = _execution.train(*work) if executor is None else _workers.train(*work, executor)
+        except Stopped:
+            pass
+        except Exception as error:
+            if not (ledger.finished.any() or isinstance(error, WorkerError)):
+                raise
+            finished = Sweep._of(runs, job, ledger, chosen, otherwise="failed")
+            raise SweepError(str(error), finished) from error
     return Sweep._of(runs, job, ledger, chosen)
+
+
+class SweepError(RuntimeError):
+    """A sweep that could not be completed. ``finished`` is a `Sweep` with what was: the other rows are ``failed``."""
+
+    def __init__(self, reason: str, finished: Sweep) -> None:
+        count = int(finished["status"].isin(["done", "diverged"]).sum())
+        super().__init__(f"{reason}. {count} of {len(finished)} runs were finished: they are in error.finished")
+        self.finished = finished
 
 
 class _Watch:
@@ -175,7 +197,8 @@ class _Watch:
         """``made`` more steps were made."""
         self.bar.update(made)
         if self.on_progress is not None and time.monotonic() > self.next:
-            if self.on_progress(self.state()) is False:
+            answer = self.on_progress(self.state())
+            if isinstance(answer, (bool, np.bool_)) and not answer:  # a comparison of numpy numbers is no bool
                 raise Stopped
             self.next = time.monotonic() + REPORT_EVERY
 
@@ -220,10 +243,10 @@ class Sweep(pd.DataFrame):
         return pd.DataFrame
 
     @classmethod
-    def _of(cls, runs: Plan, job: Job, ledger: Ledger, chosen: tuple[str, str]) -> Sweep:
+    def _of(cls, runs: Plan, job: Job, ledger: Ledger, chosen: tuple[str, str], otherwise: str = "stopped") -> Sweep:
         status = ledger.status()
         done = status == "done"
-        status = np.where(np.isin(status, ("waiting", "running")), "stopped", status)
+        status = np.where(np.isin(status, ("waiting", "running")), otherwise, status)
         tail = math.ceil(job.steps / 10)
         columns = {
             "steps": ledger.made,
@@ -254,9 +277,7 @@ class Sweep(pd.DataFrame):
             a table indexed by them, with ``runs`` and ``diverged``, how many.
         """
         names = list(columns) or self.varying()
-        if unknown := [name for name in names if name not in self._plan.columns]:
-            known = ", ".join(self._plan.columns)
-            raise ValueError(f"by: {unknown[0]!r} does not vary in this sweep; what does: {known}")
+        self._check_columns("by", names)
         table = pd.DataFrame(self)
         over = table["status"] == "diverged"
         table = table.assign(
@@ -278,13 +299,31 @@ class Sweep(pd.DataFrame):
         Raises:
             ValueError: for another metric, or if no setting has a value.
         """
-        one_of("metric", metric, ("val_loss", "loss", "val_accuracy"))
+        one_of("metric", metric, METRICS)
         medians = self.by().reset_index()
         usable = medians[np.isfinite(medians[metric]) & (medians["diverged"] < medians["runs"])]
         if usable.empty:
             raise ValueError(f"best: no setting has a {metric}: all diverged or were stopped, or nothing validates")
         order = usable[metric].argmax() if metric == "val_accuracy" else usable[metric].argmin()
         return usable.iloc[int(order)]
+
+    def plot(self, *columns: str, metric: str = "val_loss", title: str | None = None) -> Figure:  # type: ignore[override]
+        """The U-curve over one hyperparameter, with quartiles over the seeds, or the heat map over two.
+
+        Args:
+            columns: which one or two; default: those that vary. The others count like seeds.
+            metric: ``"val_loss"``, ``"loss"`` or ``"val_accuracy"``.
+            title: the message of the figure.
+        """
+        one_of("metric", metric, METRICS)
+        names = list(columns) or self.varying()
+        self._check_columns("plot", names)
+        if len(names) > 2:
+            raise ValueError(f"plot: {len(names)} hyperparameters vary; say which one or two: plot('lr', {names[1]!r})")
+        table = pd.DataFrame(self)
+        if len(names) == 1:
+            return _sweep_plots.curve(table, names[0], metric, title)
+        return _sweep_plots.heat_map(table, (names[0], names[1]), metric, title)
 
     def model(self, row: int) -> nn.Module:
         """The trained network of one run, in inference mode, with the weights it ended with.
@@ -310,6 +349,11 @@ class Sweep(pd.DataFrame):
         """A `Run` with the settings of one row, at step 0: to train it again and look at it more closely."""
         self._check_row(row)
         return self._job.run(self._plan.rows[row])
+
+    def _check_columns(self, purpose: str, names: list[str]) -> None:
+        if unknown := [name for name in names if name not in self._plan.columns]:
+            known = ", ".join(self._plan.columns)
+            raise ValueError(f"{purpose}: {unknown[0]!r} does not vary in this sweep; what does: {known}")
 
     def _check_row(self, row: int) -> None:
         if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < len(self):
