@@ -728,6 +728,9 @@ def test_a_negative_period_and_a_last_point() -> None:
     designer = new_designer(Recorded((0, 1), (0.1, 0.2)))
     with pytest.raises(ValueError, match="no whole step between 0 and 1"):
         designer.add_point("point 1")
+    designer.turn("steps", (0, 299))
+    with pytest.raises(ValueError, match="no whole step between 299 and 300"):
+        designer.add_point("point 2")
     designer = new_designer(Cosine(0.1, total=2), total=2)
     designer.join("Linear")
     with pytest.raises(ValueError, match="there is no time for another piece"):

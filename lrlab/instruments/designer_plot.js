@@ -35,7 +35,7 @@ export class DesignPicture {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const wide = width - PLOT.left - this.right;
     const free = height - PLOT.top - PLOT.bottom;
-    if (!this.losses.length) return [{ x: PLOT.left, y: PLOT.top, width: wide, height: free }];
+    if (!this.trained) return [{ x: PLOT.left, y: PLOT.top, width: wide, height: free }];
     const high = (free - PLOT.gap) * PLOT.rates;
     const below = PLOT.top + high + PLOT.gap;
     return [
@@ -44,10 +44,15 @@ export class DesignPicture {
     ];
   }
 
-  /** Room for the longest label. */
+  /** Whether there is, or will soon be, something to see of a training. */
+  get trained() {
+    return this.state.share !== null;
+  }
+
+  /** Room for the longest label; it does not change while a training goes on. */
   get right() {
     const ctx = this.canvas.getContext("2d");
-    const words = [...this.designs.map(({ name }) => name), ...this.losses.map((loss) => this.lossLabel(loss))];
+    const words = this.designs.map(({ name }) => (this.trained ? `00.0 %  ${name}` : name));
     return 16 + Math.min(this.labelWidth, Math.max(60, ...words.map((it) => ctx.measureText(it).width)));
   }
 
@@ -161,7 +166,8 @@ export class DesignPicture {
   get lossScale() {
     const frame = this.frames[1];
     const finite = this.losses.flatMap(({ quartiles }) => quartiles.flatMap((row) => [...row])).filter((v) => v > 0 && v < Infinity);
-    const start = Math.max(...this.losses.map(({ quartiles }) => quartiles[1][0]).filter((v) => v < Infinity), 1e-9);
+    const starts = this.losses.map(({ quartiles }) => quartiles[1][0]).filter((v) => v > 0 && v < Infinity);
+    const start = starts.length ? Math.max(...starts) : Infinity;
     const [low, high] = finite.length ? [Math.min(...finite), Math.max(...finite)] : [0.1, 1];
     // A loss that explodes leaves the picture instead of flattening the others.
     const domain = [roundDown(low / 1.1), above(Math.min(high, 10 * start) * 1.05)];
@@ -224,7 +230,7 @@ export class DesignPicture {
       });
     };
     write(rates, (rate) => this.height(rate), frame);
-    if (losses.length) write(losses, this.lossScale[1], this.frames[1]);
+    if (this.trained) write(losses, this.lossScale[1], this.frames[1]);
     within(ctx, { textAlign: "center" }, () =>
       text(ctx, `step ${count(this.cursor)}`, at, frame.y - 10, colour("ink"), colour("paper")));
   }

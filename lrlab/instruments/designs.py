@@ -333,7 +333,7 @@ class Board(Instrument):
         """
         self._change_points(handle, pieces.with_a_point_less)
 
-    def _change_points(self, handle: str, change: Callable[[Schedule, int], Schedule]) -> None:
+    def _change_points(self, handle: str, change: Callable[[Schedule, int, float], Schedule]) -> None:
         self._grip(handle)
         parts = self._design.parts
         names = pieces.names_of(parts) if len(parts) > 1 else [""]
@@ -341,7 +341,8 @@ class Board(Instrument):
         number = handle.split()[-1]
         if not number.isdigit():
             raise ValueError(f"handle = {handle!r} is no point of a drawing and no cut: nothing to add or remove")
-        self._put_parts(with_piece(parts, i, change(parts[i], int(number) - 1)))
+        changed = change(parts[i], int(number) - 1, pieces.rooms(parts, self.total)[i])
+        self._put_parts(with_piece(parts, i, changed))
 
     def undo(self) -> None:
         """Take back the last change to the designs; moves of one handle, one after another, are one change."""

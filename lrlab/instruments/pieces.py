@@ -160,17 +160,16 @@ def with_parameter(piece: Schedule, name: str, value: Any) -> Schedule:
 # --- Points -----------------------------------------------------------------------------------------------------------
 
 
-def with_a_point_more(piece: Schedule, i: int) -> Schedule:
+def with_a_point_more(piece: Schedule, i: int, room: float) -> Schedule:
     """A drawing with one more point behind point `i`, or a `MultiStep` with one more cut behind cut `i`, from 0.
 
-    It comes half-way to the next one; behind the last, as far away as the last is from the one before it.
+    It comes half-way to the next one, or to the end of the time `room` that the piece is at work.
 
     Raises:
         ValueError: the piece has no points, or there is no whole step between the two.
     """
     times, values = _points(piece)
-    before = times[i - 1] if i else 0
-    following = times[i + 1] if i + 1 < len(times) else times[i] + 2 * max(1, times[i] - before)
+    following = times[i + 1] if i + 1 < len(times) else room
     new = round((times[i] + following) / 2)
     if not times[i] < new < following:
         raise ValueError(f"there is no whole step between {times[i]:g} and {following:g} for another point")
@@ -179,7 +178,7 @@ def with_a_point_more(piece: Schedule, i: int) -> Schedule:
     return _with_points(piece, [*times[: i + 1], new, *times[i + 1 :]], values)
 
 
-def with_a_point_less(piece: Schedule, i: int) -> Schedule:
+def with_a_point_less(piece: Schedule, i: int, room: float) -> Schedule:
     """A drawing without point `i`, or a `MultiStep` without cut `i`, counted from 0.
 
     Raises:

@@ -203,7 +203,7 @@ class DesignerPage {
   show() {
     const { state } = this;
     this.root.dataset.status = state.playing ? "training" : "resting";
-    this.root.classList.toggle("trained", this.picture.losses.length > 0);
+    this.root.classList.toggle("trained", this.picture.trained);
     write(this.about, `${count(state.total)} steps · ${state.title}`);
     write(this.progress, state.playing ? `training ${Math.round(100 * state.share)} %` : "");
     this.showFace(state.playing ? "stop" : "train");
