@@ -8,7 +8,7 @@ whole numbers, ``(epoch, position)``, and going back to it costs nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -27,11 +27,12 @@ def seed_of(seed: int, stream: str, count: int) -> int:
 
 
 class Batches(Protocol):
-    """Where the next mini-batch comes from. ``epoch`` and ``position`` (samples or batches) may be set with `seek`."""
+    """Where the next mini-batch comes from. ``epoch`` and ``position`` (samples or batches) are set with `seek`."""
 
-    epoch: int
-    position: int
-
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def position(self) -> int: ...
     def __len__(self) -> int: ...  # the size of an epoch, in the unit of `position`
     def check_size(self, batch_size: Any) -> int: ...
     def steps_per_epoch(self, batch_size: int) -> int: ...
@@ -167,6 +168,53 @@ class LoaderBatches:
             raise ValueError(f"the DataLoader must give (x, y) pairs, got {type(batch).__name__}")
         x, y = (torch.as_tensor(part).to(self.device) for part in batch)
         return (x.to(self.dtype) if x.is_floating_point() else x), y
+
+
+class AugmentedBatches:
+    """Mini-batches that are changed at random on their way, by a function of ``(x, y, seed)``.
+
+    Its seed is made from ``(seed, epoch, position)``: a batch at one place in the data is always changed alike.
+
+    Args:
+        inner: where the mini-batches come from.
+        augment: gives another ``(x, y)``; all that is random in it is a function of its third argument.
+        seed: fixes the changes.
+        least: the smallest batch that can be changed.
+    """
+
+    def __init__(
+        self, inner: Batches, augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], seed: int, least: int = 1
+    ) -> None:
+        self.inner, self.augment, self.seed, self.least = inner, augment, seed, least
+
+    @property
+    def epoch(self) -> int:
+        return self.inner.epoch
+
+    @property
+    def position(self) -> int:
+        return self.inner.position
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def check_size(self, batch_size: Any) -> int:
+        size = self.inner.check_size(batch_size)
+        if size < self.least:
+            raise ValueError(
+                f"batch_size must be at least {self.least}: two examples are to be mixed; got {batch_size!r}"
+            )
+        return size
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        return self.inner.steps_per_epoch(batch_size)
+
+    def seek(self, epoch: int, position: int) -> None:
+        self.inner.seek(epoch, position)
+
+    def next(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        seed = seed_of(self.seed, f"augment {self.epoch}", self.position)
+        return self.augment(*self.inner.next(batch_size), seed)
 
 
 def whole_loader(loader: DataLoader) -> Split:

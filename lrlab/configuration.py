@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lrlab import _spec, _store, data, models
-from lrlab.batches import Batches, LoaderBatches, TensorBatches, whole_loader
+from lrlab.augmentation import Chain, as_augment, spec_of
+from lrlab.batches import AugmentedBatches, Batches, LoaderBatches, TensorBatches, whole_loader
 from lrlab.data import Dataset, Split
 from lrlab.engine import CompiledEngine, FlatEngine, Loss, TorchEngine
 from lrlab.knobs import Knobs, as_lr, as_penalty, as_rule, check_number
@@ -22,15 +23,17 @@ from lrlab.rules import SGD
 
 LOSSES: dict[str, Loss] = {"cross_entropy": F.cross_entropy, "hinge": hinge, "mse": F.mse_loss}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-OWN_PARTS = ("model", "data", "loss", "optimizer", "validation")  # what may have no name, so no form in JSON
+OWN_PARTS = ("model", "data", "loss", "optimizer", "validation", "augment")  # what may have no name, so no form in JSON
 
 Model = str | nn.Module | Callable[[], nn.Module]
 Data = str | Mapping[str, Any] | Dataset | tuple[Any, Any] | DataLoader
 
 
-
 class Material(NamedTuple):
-    """Data in place on a device: what is trained on, what is validated on, and how the source is called."""
+    """Data in place on a device: what is trained on, what is validated on, and how the source is called.
+
+    ``augment`` changes the mini-batches, and nothing else.
+    """
 
     name: str
     device: torch.device
@@ -38,12 +41,16 @@ class Material(NamedTuple):
     train: Split | DataLoader
     validation: Split | None
     dataset: Dataset | None
+    augment: Chain | None = None
 
     def batches(self, seed: int) -> Batches:
         """The mini-batches of a run with this seed."""
-        if isinstance(self.train, DataLoader):
-            return LoaderBatches(self.train, seed, self.device, self.dtype)
-        return TensorBatches(self.train, seed)
+        plain: Batches = (
+            LoaderBatches(self.train, seed, self.device, self.dtype)
+            if isinstance(self.train, DataLoader)
+            else TensorBatches(self.train, seed)
+        )
+        return plain if self.augment is None else AugmentedBatches(plain, self.augment, seed, self.augment.least)
 
     def two_samples(self) -> tuple[Tensor, Tensor]:
         """A few samples to try a model on."""
@@ -69,6 +76,7 @@ class Setup:
         self.checkpoint_mb = check_number("checkpoint_mb", given["checkpoint_mb"], lambda mb: mb >= 0, "at least 0")
         self.penalty = as_penalty(given.get("penalty"))
         self.stopping = as_stopping(given.get("stopping"))
+        self.augment = as_augment(given.get("augment"))
         if self.stopping is not None and self.validate_every == 0:
             raise ValueError("stopping= observes validations, but validate_every=0 makes none: leave it out")
         ours = given["rule"] is not None or given["weight_decay"] or given["compile"] or self.penalty is not None
@@ -85,7 +93,17 @@ class Setup:
     # Data and model
 
     def data_in_place(self) -> Material:
-        """Load the data, move it to the device, and find what to validate on."""
+        """Load the data, move it to the device, find what to validate on, and what changes the mini-batches."""
+        material = self._material()
+        if not self.augment:
+            return material
+        chain = Chain(self.augment, material.dataset)
+        if chain.mixes and self.loss_function is hinge:
+            raise ValueError("loss='hinge' takes classes, but Mixup and CutMix make soft labels: loss='cross_entropy'")
+        chain.check(*material.two_samples(), None if isinstance(material.train, DataLoader) else material.train)
+        return material._replace(augment=chain)
+
+    def _material(self) -> Material:
         source, device, dtype = self.given["data"], self.device, self.dtype
         if isinstance(source, DataLoader):
             return Material("your DataLoader", device, dtype, source, self._own_validation(), None)
@@ -159,7 +177,8 @@ class Setup:
     def _batch_size(self, batches: Batches) -> int:
         size = self.given["batch_size"]
         if size is None:
-            size = batches.loader.batch_size if isinstance(batches, LoaderBatches) else min(64, len(batches))
+            source = batches.inner if isinstance(batches, AugmentedBatches) else batches
+            size = source.loader.batch_size if isinstance(source, LoaderBatches) else min(64, len(batches))
         return batches.check_size(size)
 
     # JSON
@@ -178,6 +197,7 @@ class Setup:
             "batch_size": knobs.batch_size,
             "weight_decay": knobs.weight_decay,
             "penalty": knobs.value_of("penalty"),
+            "augment": spec_of(self.augment),
             "seed": self.seed,
             "device": str(given["device"]),
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -195,7 +215,7 @@ class Setup:
         """The configuration with a note in the place of each thing that JSON has no form for."""
         own = {}
         for key in OWN_PARTS:
-            if config[key] is not None and not isinstance(config[key], (str, dict)):
+            if config[key] is not None and not _has_form(config[key]):
                 own[key] = {"own": type(config[key]).__name__}
         return {**config, **own}
 
@@ -224,9 +244,16 @@ class Setup:
         return arguments
 
     KEYS = (
-        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "penalty", "seed", "device", "dtype"),
+        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "penalty", "augment", "seed", "device", "dtype"),
         *("loss", "per", "validate_every", "stopping", "validation", "optimizer", "compile", "checkpoint_mb"),
     )
+
+
+def _has_form(value: Any) -> bool:
+    """Whether JSON has a form for this part of a configuration."""
+    if isinstance(value, list):
+        return all(isinstance(part, dict) for part in value)
+    return isinstance(value, (str, dict))
 
 
 def name_of_model(model: Any) -> str:
@@ -276,7 +303,14 @@ def check_output(model: nn.Module, loss: Loss, material: Material) -> None:
 
 
 def accuracy_of(outputs: Tensor, targets: Tensor) -> float:
-    """The share of samples whose largest output is the target; NaN where targets are not classes."""
+    """The share of samples whose largest output is the target; NaN where targets are not classes.
+
+    Soft labels, rows of shares that sum to 1, stand for the class with the largest share.
+    """
+    if outputs.dim() == 2 and outputs.shape == targets.shape and outputs.shape[1] > 1:
+        shares = targets.is_floating_point() and bool((targets >= 0).all())
+        if shares and bool(((targets.sum(1) - 1).abs() < 1e-4).all()):
+            targets = targets.argmax(1)
     if outputs.dim() != 2 or targets.dim() != 1 or targets.is_floating_point():
         return math.nan
     return float((outputs.argmax(1) == targets).double().mean())

@@ -72,6 +72,9 @@ class Run:
             its own, like AdamW, takes this one over.
         penalty: λR(W) of `lrlab.regularization`, added to the loss that is descended; the loss that is reported is
             that of the data alone, so that it can be compared with validation. Its λ is the knob ``lam``.
+        augment: what changes each mini-batch at random, on the device, as a function of seed and step: a
+            `lrlab.augmentation.Pipeline`, ``Mixup()``, ``CutMix()``, a function ``(x, y, seed) -> (x, y)`` of your own,
+            or a tuple of these. Validation is never changed, so training and validation loss are of different pictures.
         seed: a whole number; fixes the first weights (``torch.manual_seed(seed)``), data order and dropout masks.
         device: ``"auto"`` (CUDA if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         dtype: ``"float32"`` or ``"float64"``.
@@ -107,6 +110,7 @@ class Run:
         batch_size: int | None = None,
         weight_decay: float = 0.0,
         penalty: Penalty | None = None,
+        augment: Any = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "float32",
@@ -252,6 +256,11 @@ class Run:
     def rule(self) -> Rule | None:
         """The rule of the next step; None when a torch optimizer does the steps."""
         return self._planned.rule
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the early stopping has just ended the run."""
+        return self._stopped
 
     @property
     def best_step(self) -> int | None:
@@ -695,7 +704,8 @@ class Run:
 
         Args:
             path: the file.
-            own: the parts that have no name: ``model=``, ``data=``, ``loss=``, ``optimizer=``, ``validation=``.
+            own: the parts that have no name: ``model=``, ``data=``, ``loss=``, ``optimizer=``, ``validation=``,
+                ``augment=``.
 
         Raises:
             ValueError: if the file is damaged or no run, lacks a part you must give, or was made on other data.
