@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lrlab.instruments.adaptive_view import AdaptiveView
     from lrlab.instruments.live_tuner import LiveTuner
+    from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
 
-__all__ = ["AdaptiveView", "LiveTuner", "Race"]
+__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race"]
 
-_HOME = {"AdaptiveView": "adaptive_view", "LiveTuner": "live_tuner", "Race": "race"}  # the module each name lives in
+_HOME = {  # the module each name lives in
+    "AdaptiveView": "adaptive_view",
+    "LiveTuner": "live_tuner",
+    "PenaltyView": "penalty_view",
+    "Race": "race",
+}
 
 
 def __getattr__(name: str) -> object:

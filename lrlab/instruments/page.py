@@ -78,3 +78,10 @@ class AdaptivePage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "adaptive_view.js")
     _css = style("theme.css", "controls.css", "adaptive_view.css")
+
+
+class PenaltyPage(Page):
+    """The penalty view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "map.js", "penalty_view.js")
+    _css = style("theme.css", "controls.css", "penalty_view.css")
