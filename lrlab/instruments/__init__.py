@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
+    from lrlab.instruments.schedule_designer import ScheduleDesigner
 
-__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race"]
+__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race", "ScheduleDesigner"]
 
 _HOME = {  # the module each name lives in
     "AdaptiveView": "adaptive_view",
     "LiveTuner": "live_tuner",
     "PenaltyView": "penalty_view",
     "Race": "race",
+    "ScheduleDesigner": "schedule_designer",
 }
 
 

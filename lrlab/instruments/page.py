@@ -85,3 +85,10 @@ class PenaltyPage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "map.js", "penalty_view.js")
     _css = style("theme.css", "controls.css", "penalty_view.css")
+
+
+class DesignerPage(Page):
+    """The schedule designer's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "designer_plot.js", "schedule_designer.js")
+    _css = style("theme.css", "controls.css", "schedule_designer.css")
