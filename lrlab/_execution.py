@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader
 
 from lrlab._ledger import Ledger
-from lrlab._points import Row, rates, stacked_rule
+from lrlab._points import Row, rates, stacked
 from lrlab.batched import CompiledRuns, NotBatchable, Runs, Stack, can_compile, check_fixed_parts
 from lrlab.configuration import Material, Setup
 from lrlab.engine import FlatEngine, flatten, trainable
@@ -51,7 +51,8 @@ class Job:
         settings: dict[str, Any] = {
             **{key: given[key] for key in ("device", "dtype", "loss", "per", "validation")},
             **{"rule": knobs.rule, "lr": knobs.lr, "weight_decay": knobs.weight_decay, "seed": row.seed},
-            **{"batch_size": knobs.batch_size, "validate_every": self.validate_every},
+            **{"batch_size": knobs.batch_size, "validate_every": self.validate_every, "penalty": knobs.penalty},
+            "stopping": self.setup.stopping,
         }
         data = given["data"] if self.material.dataset is None else self.material.dataset
         return Run(self._own_model(), data, **{**settings, **options})
@@ -94,10 +95,12 @@ class Chunk:
         self.seed_number = None if len(seeds) == 1 else seed_number
         self.size = rows[0].knobs.batch_size
         self.batches = [material.batches(seed) for seed in seeds]
-        rule = stacked_rule(rows, material.device, material.dtype)
+        rule = stacked([row.knobs.rule for row in rows if row.knobs.rule], material.device, material.dtype)
+        penalties = [row.knobs.penalty for row in rows if row.knobs.penalty]
+        penalty = stacked(penalties, material.device, material.dtype) if penalties else None
         decays = torch.tensor([row.knobs.weight_decay for row in rows], dtype=material.dtype, device=material.device)
         decay = decays.unsqueeze(1) if bool(decays.any()) else 0.0
-        self.runs = kind(stack, starts[seed_number], rule, decay)
+        self.runs = kind(stack, starts[seed_number], rule, decay, penalty)
         table = rates(rows, job.steps, job.setup.per, self.batches[0].steps_per_epoch(self.size))
         self.rates = table.to(material.device, material.dtype).unsqueeze(2)  # [steps, R, 1]
         self.done = 0
@@ -134,6 +137,7 @@ def train_together(job: Job, chunk: Chunk, numbers: Sequence[int], ledger: Ledge
     runs = len(numbers)  # a compiled chunk may have more, to fill it up
     losses = torch.empty(job.steps, len(chunk.runs.x), dtype=job.material.dtype, device=job.material.device)
     checks = set(job.validation_steps())
+    watch = Watch(job, chunk, numbers, ledger)
     reported, look = 0, time.perf_counter() + LOOK_EVERY
     while True:
         due = chunk.done in checks
@@ -141,12 +145,47 @@ def train_together(job: Job, chunk: Chunk, numbers: Sequence[int], ledger: Ledge
             ledger.log(numbers, reported, losses[reported : chunk.done, :runs].T.double().cpu().numpy())
             reported, look = chunk.done, time.perf_counter() + LOOK_EVERY
         if due:
-            ledger.validated(numbers, chunk.done, *(values[:runs] for values in chunk.validate()))
-        if chunk.done == job.steps or ledger.diverged[numbers].all():
+            found = [values[:runs] for values in chunk.validate()]
+            ledger.validated(numbers, chunk.done, *found)
+            watch.observe(*found)
+        if chunk.done == job.steps or ledger.over(numbers).all():
             break
         step = chunk.done
         losses[step] = chunk.step()
+    watch.close()
     ledger.finish(numbers, [[x] for x in chunk.runs.x[:runs].cpu()] if job.keep_weights else None)
+
+
+class Watch:
+    """The early stopping of the runs of a chunk: what `Run` does for one, for each of them."""
+
+    def __init__(self, job: Job, chunk: Chunk, numbers: Sequence[int], ledger: Ledger) -> None:
+        self.job, self.chunk, self.numbers, self.ledger = job, chunk, numbers, ledger
+        self.stopping = job.setup.stopping
+        if self.stopping is not None:
+            self.states = [self.stopping.init() for _ in numbers]
+            self.best = chunk.runs.x.clone()
+
+    def observe(self, losses: np.ndarray, accuracies: np.ndarray) -> None:
+        """Show the validations ``[R]`` made just now to each run that still goes on; end those that have had enough."""
+        step = self.chunk.done
+        if self.stopping is None or step % self.job.validate_every:
+            return
+        for run in np.flatnonzero(~self.ledger.over(self.numbers)).tolist():
+            metric = self.stopping.metric(losses[run], accuracies[run])
+            state = self.states[run] = self.stopping.observe(metric, self.states[run])
+            if state["bad"] == 0:
+                self.best[run] = self.chunk.runs.x[run]
+            elif state["stop"]:
+                back = self.stopping.restore_best and state["best"] is not None
+                self.chunk.runs.freeze(run, (self.best if back else self.chunk.runs.x)[run])
+                self.ledger.ended[self.numbers[run]] = step
+
+    def close(self) -> None:
+        """Validate the weights that the stopped runs ended with."""
+        if self.stopping is not None:
+            found = [values[: len(self.numbers)] for values in self.chunk.validate()]
+            self.ledger.validated(self.numbers, self.job.steps, *found)
 
 
 def train_alone(job: Job, row: Row, number: int, ledger: Ledger) -> None:
@@ -161,7 +200,10 @@ def train_alone(job: Job, row: Row, number: int, ledger: Ledger) -> None:
     checks = run.history.validation_since(0)
     for step, loss, accuracy in zip(*checks.values(), strict=True):
         ledger.validated([number], int(step), np.array([loss]), np.array([accuracy]))
-    if run.status == "done" and job.steps not in checks["val_step"] and job.material.validation is not None:
+    if run.stopped:
+        ledger.ended[number] = run.step
+    validated = job.steps in checks["val_step"] and not run.stopped
+    if run.status == "done" and not validated and job.material.validation is not None:
         loss, accuracy = run.evaluate(job.material.validation)
         ledger.validated([number], job.steps, np.array([loss]), np.array([accuracy]))
     weights = flatten([weight.detach() for weight in trainable(run.model)])
@@ -213,7 +255,8 @@ def bytes_per_run(job: Job, row: Row) -> int:
     """The memory that one step of one run asks for, counted: an upper bound of what it holds at any moment."""
     inputs, targets = job.material.batches(row.seed).next(row.knobs.batch_size)
     assert row.knobs.rule is not None
-    engine = FlatEngine(job.setup.build_model(job.material), job.setup.loss_function, row.knobs.rule, 1e-4)
+    model, loss = job.setup.build_model(job.material), job.setup.loss_function
+    engine = FlatEngine(model, loss, row.knobs.rule, 1e-4, row.knobs.penalty)
     kept = engine.x.nbytes + sum(tensor.nbytes for tensor in engine.state.values())
     with _Allocations() as allocations:
         engine.propose(inputs, targets, 1e-9)
@@ -296,7 +339,7 @@ def _fastest(job: Job, rows: Sequence[Row], stack: Stack, sizes: Sequence[int], 
         if speed < 1.05 * together:
             break
         size, together = len(part), speed
-        if len(part) < candidate:
+        if len(part) < candidate or candidate >= len(rows):
             break
     measured = f"{together:,.0f} steps/s batched ({size} runs at once), {alone:,.0f} one by one"
     if together < alone:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrlab.batches import Batches
 from lrlab.configuration import Material, check_seed
+from lrlab.engine import Settings
 from lrlab.knobs import Knobs, as_rule
+from lrlab.regularization import Penalty
 from lrlab.rules import Rule
 from lrlab.schedules import Plateau, Schedule
 
@@ -44,21 +45,24 @@ class Plan:
     shape: tuple[int, ...]
 
 
-def plan(material: Material, rule: Any, settings: Mapping[str, Any], seeds: Any) -> Plan:
+def plan(
+    material: Material, rule: Any, settings: Mapping[str, Any], seeds: Any, penalty: Penalty | None = None
+) -> Plan:
     """The runs for hyperparameters given as numbers or arrays, which broadcast against each other.
 
     Args:
         material: the data, which knows which batch sizes it allows.
         rule: the update rule, its hyperparameters plain numbers.
-        settings: ``lr``, ``weight_decay``, ``batch_size`` and any hyperparameter of the rule.
+        settings: ``lr``, ``weight_decay``, ``batch_size`` and any hyperparameter of the rule and the penalty.
         seeds: how many (S gives 0 to S - 1), or a list of them.
+        penalty: what is added to the loss, or None.
 
     Raises:
         ValueError or TypeError: an empty list, shapes that do not broadcast, an unknown hyperparameter, a value outside
             its range, a seed given twice.
     """
     rule = as_rule(rule)
-    _check_names(rule, settings)
+    _check_names(rule, penalty, settings)
     arrays = {name: _as_array(name, value) for name, value in settings.items()}
     if arrays["weight_decay"].shape == () and arrays["weight_decay"] == 0:
         del arrays["weight_decay"]  # nobody asked for any: a rule with a decay of its own keeps it
@@ -71,9 +75,9 @@ def plan(material: Material, rule: Any, settings: Mapping[str, Any], seeds: Any)
             "lists of one length go in pairs; for a grid, one of them needs an axis more: lr[:, None]"
         ) from None
     spread = {name: np.broadcast_to(array, shape).ravel().tolist() for name, array in arrays.items()}
-    batches = material.batches(0)
+    first = Knobs(0.1, rule, 1, penalty=penalty, check_batch_size=material.batches(0).check_size)
     points = [
-        _knobs(rule, batches, {name: values[number] for name, values in spread.items()})
+        _knobs(first, {name: values[number] for name, values in spread.items()})
         for number in range(len(spread["lr"]))
     ]
     seed_list = _seeds(seeds)
@@ -99,30 +103,28 @@ def rates(rows: Sequence[Row], steps: int, per: str, steps_per_epoch: int) -> Te
     return table
 
 
-def stacked_rule(rows: Sequence[Row], device: torch.device, dtype: torch.dtype) -> Rule:
-    """One rule for all runs: a hyperparameter that varies becomes a tensor ``[R, 1]``, the others stay numbers."""
-    rules = [row.knobs.rule for row in rows]
-    first = rules[0]
-    assert first is not None
-    varying: dict[str, Tensor] = {}
+def stacked(parts: Sequence[Settings], device: torch.device, dtype: torch.dtype) -> Settings:
+    """One rule, or one penalty, for all runs: what varies becomes a tensor ``[R, 1]``, the others stay numbers."""
+    first = parts[0]
+    varying: dict[str, Any] = {}
     for name in first.hyperparameters():
-        values = [getattr(rule, name) for rule in rules]
+        values = [getattr(part, name) for part in parts]
         if any(value != values[0] for value in values):
             varying[name] = torch.tensor(values, dtype=dtype, device=device).unsqueeze(1)
     return dataclasses.replace(first, **varying)
 
 
-def _check_names(rule: Rule, settings: Mapping[str, Any]) -> None:
-    own = rule.hyperparameters()
+def _check_names(rule: Rule, penalty: Penalty | None, settings: Mapping[str, Any]) -> None:
+    own = {**({} if penalty is None else penalty.hyperparameters()), **rule.hyperparameters()}
     for name, value in own.items():
         if isinstance(value, Tensor) and value.dim():
-            raise ValueError(f"give the values of {name} to the sweep, not to the rule: sweep(..., {name}={name}s)")
+            raise ValueError(f"give the values of {name} to the sweep itself: sweep(..., {name}={name}s)")
     known = list(dict.fromkeys([*OF_EVERY_RUN, *own]))
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            kind = type(rule).__name__
+            kind = type(rule).__name__ + ("" if penalty is None else f" with {type(penalty).__name__}")
             raise TypeError(f"sweep: {kind} has no hyperparameter {name!r}{hint} There are: {', '.join(known)}")
 
 
@@ -155,9 +157,8 @@ def _objects(values: Any) -> np.ndarray:
     return array
 
 
-def _knobs(rule: Rule, batches: Batches, values: Mapping[str, Any]) -> Knobs:
+def _knobs(knobs: Knobs, values: Mapping[str, Any]) -> Knobs:
     """The settings of one point, each checked as a run checks a knob that is turned."""
-    knobs = Knobs(0.1, rule, 1, check_batch_size=batches.check_size)
     for name, value in values.items():
         knobs = knobs.turned(name, value)
     return dataclasses.replace(knobs, check_batch_size=int)  # without the data behind the check: rows travel to workers

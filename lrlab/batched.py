@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lrlab.engine import Loss, as_tensors, bare_step, flatten, scalar, trainable
+from lrlab.regularization import Penalty, Place, place
 from lrlab.rules import Rule, State, check_step
 
 # x [R, P], inputs, own -> outputs [R, B, ...]; inputs are [B, ...] for all runs, or with own=True [R, B, ...].
@@ -86,9 +87,14 @@ class Runs:
         x: first weights ``[R, P]``.
         rule: the update rule; a hyperparameter that varies is a tensor ``[R, 1]``.
         decay: λ of the L2 penalty, a number or ``[R, 1]``.
+        penalty: what else is added to the loss; a hyperparameter that varies is a tensor ``[R, 1]``.
     """
 
-    def __init__(self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor) -> None:
+    def __init__(
+        self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor, penalty: Penalty | None = None
+    ) -> None:
+        self.penalty = penalty
+        self.place = None if penalty is None else place(stack.model, penalty.on)
         self.stack, self.rule, self.decay, self.x = stack, rule, decay, x
         self.state = rule.init(x)
         self.alive = torch.ones(len(x), dtype=torch.bool, device=x.device)
@@ -104,12 +110,21 @@ class Runs:
         losses, at = losses.detach(), at.detach()
         if isinstance(self.decay, Tensor) or self.decay:
             g = g + self.decay * at
+        if self.penalty is not None and self.place is not None:
+            g = g + self.penalty.gradient(at, self.place)
         x, self.state = bare_step(self.rule)(self.rule, self.x, g, self.state, lr)
+        if self.penalty is not None and self.place is not None:
+            x = self.penalty.after(x, lr, self.place)
         self.alive = self.alive & torch.isfinite(losses)
         if not (self._looks and bool(self.alive.all())):
             x = torch.where(self.alive.unsqueeze(1), x, self.x)
         self.x = x
         return losses
+
+    def freeze(self, run: int, x: Tensor) -> None:
+        """Leave a run at these weights ``[P]`` from now on."""
+        self.x, self.alive = self.x.clone(), self.alive.clone()
+        self.x[run], self.alive[run] = x, False
 
     def evaluate(self, x: Tensor, y: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
         """Loss and accuracy ``[R]`` of every run on examples, ``at_once`` of them at a time."""
@@ -131,22 +146,26 @@ class CompiledRuns(Runs):
     The first step takes seconds. Learning rates and hyperparameters go in as tensors, so other values compile nothing.
     """
 
-    def __init__(self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor) -> None:
-        super().__init__(stack, x, rule, decay)
+    def __init__(
+        self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor, penalty: Penalty | None = None
+    ) -> None:
+        super().__init__(stack, x, rule, decay, penalty)
         self.rule = as_tensors(rule, x.device)
+        self.penalty = None if penalty is None else as_tensors(penalty, x.device)
         self.decay = decay if isinstance(decay, Tensor) else scalar(decay, x.device)
 
     def step(self, inputs: Tensor, targets: Tensor, lr: Tensor, own: bool) -> Tensor:
         assert isinstance(self.decay, Tensor)
         self.x, self.state, self.alive, losses = self.stack.compiled_step(
-            self.rule, self.x, self.state, self.alive, inputs, targets, lr, self.decay, own
+            *(self.rule, self.penalty, self.place, self.x, self.state, self.alive),
+            *(inputs, targets, lr, self.decay, own),
         )
         return losses
 
 
 def _whole_step(
-    stack: Stack, rule: Rule, x: Tensor, state: State, alive: Tensor, inputs: Tensor, targets: Tensor, lr: Tensor,
-    decay: Tensor, own: bool,
+    stack: Stack, rule: Rule, penalty: Penalty | None, place: Place | None, x: Tensor, state: State, alive: Tensor,
+    inputs: Tensor, targets: Tensor, lr: Tensor, decay: Tensor, own: bool,
 ) -> tuple[Tensor, State, Tensor, Tensor]:  # fmt: skip
     """`Runs.step` as one pure function."""
 
@@ -156,7 +175,12 @@ def _whole_step(
 
     at = rule.gradient_point(x, state)
     g, losses = torch.func.grad(total, has_aux=True)(at)
-    new_x, state = bare_step(rule)(rule, x, g + decay * at, state, lr)
+    g = g + decay * at
+    if penalty is not None and place is not None:
+        g = g + penalty.gradient(at, place)
+    new_x, state = bare_step(rule)(rule, x, g, state, lr)
+    if penalty is not None and place is not None:
+        new_x = penalty.after(new_x, lr, place).to(x.dtype)
     alive = alive & torch.isfinite(losses)
     return torch.where(alive.unsqueeze(1), new_x, x), state, alive, losses
 

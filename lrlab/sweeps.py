@@ -27,8 +27,9 @@ from lrlab._execution import Job
 from lrlab._ledger import REPORT_EVERY, Ledger, Stopped
 from lrlab._points import Plan, plan
 from lrlab._workers import WorkerError
-from lrlab.configuration import Data, Model, Setup, check_output, one_of
+from lrlab.configuration import Data, Material, Model, Setup, check_output, one_of
 from lrlab.engine import Loss, trainable
+from lrlab.regularization import EarlyStopping, Penalty
 from lrlab.rules import SGD, Rule
 from lrlab.run import Run
 
@@ -70,12 +71,14 @@ def sweep(
     steps: int = 300,
     batch_size: Any = 64,
     weight_decay: Any = 0.0,
+    penalty: Penalty | None = None,
     seeds: Any = 1,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "float32",
     loss: str | Loss = "cross_entropy",
     per: str = "step",
     validate_every: int = 0,
+    stopping: EarlyStopping | None = None,
     validation: tuple[Any, Any] | DataLoader | None = None,
     how: str = "auto",
     executor: Executor | None = None,
@@ -102,9 +105,11 @@ def sweep(
         steps: how many each run makes.
         batch_size: samples per step.
         weight_decay: λ ≥ 0 of the L2 penalty, as for `Run`.
+        penalty: of `lrlab.regularization`, as for `Run`. Values to vary are given here, ``sweep(..., lam=[0, 1e-3])``.
         seeds: a count S, for the seeds 0 to S - 1, or a list of seeds.
         device, dtype, loss, per, validation: as for `Run`.
         validate_every: steps between validations; 0: only at the end.
+        stopping: early stopping, for each run by itself, as for `Run`; it needs ``validate_every``.
         how: ``"batched"`` (all networks as one tensor), ``"compiled"`` (the same through torch.compile), ``"looped"``
             (one `Run` after the other), or ``"auto"``: what is fastest here, found by trying a few steps of each.
             Repeated on the CPU, all but ``"auto"`` give bitwise the same numbers.
@@ -115,7 +120,7 @@ def sweep(
         progress: show a bar (on stderr).
         on_progress: called a few times a second, in this thread, with a `Progress`; if it returns False the sweep ends,
             and runs that are not over have the status ``"stopped"``.
-        hyperparameters: of the rule.
+        hyperparameters: of the rule and the penalty.
 
     Returns:
         A `Sweep`, a table with one row per run.
@@ -139,12 +144,15 @@ def sweep(
         **{"model": model, "data": data, "device": device, "dtype": dtype, "loss": loss, "per": per},
         **{"validate_every": validate_every, "validation": validation, "rule": None, "lr": None, "batch_size": None},
         **{"weight_decay": 0.0, "seed": 0, "optimizer": None, "compile": False, "checkpoint_mb": 0},
+        penalty=penalty,
     )
     _check(steps, how, max_memory, executor, on_progress)
     material = setup.data_in_place()
+    if stopping is not None:
+        setup = _with_stopping(setup, stopping, material)
     check_output(setup.build_model(material), setup.loss_function, material)
     settings = {"lr": lr, "batch_size": batch_size, "weight_decay": weight_decay, **hyperparameters}
-    runs = plan(material, SGD() if rule is None else rule, settings, seeds)
+    runs = plan(material, SGD() if rule is None else rule, settings, seeds, setup.penalty)
     job = Job(setup, material, steps, validate_every or 0, keep_weights)
     ledger = Ledger(len(runs.rows), steps, job.validation_steps())
     work = (job, runs.rows, range(len(runs.rows)), how, max_memory, ledger)
@@ -160,6 +168,14 @@ def sweep(
             finished = Sweep._of(runs, job, ledger, chosen, otherwise="failed")
             raise SweepError(str(error), finished) from error
     return Sweep._of(runs, job, ledger, chosen)
+
+
+def _with_stopping(setup: Setup, stopping: EarlyStopping, material: Material) -> Setup:
+    if not setup.validate_every:
+        raise ValueError("stopping= observes validations: say how often there is one, such as validate_every=20")
+    if material.validation is None:
+        raise ValueError("stopping= observes validations, but there is no validation data: give validation=(x, y)")
+    return setup.changed(stopping=stopping)
 
 
 class SweepError(RuntimeError):
@@ -251,7 +267,7 @@ class Sweep(pd.DataFrame):
         columns = {
             "steps": ledger.made,
             "status": status.astype(object),
-            "loss": np.where(done, ledger.losses[:, -tail:].mean(axis=1), math.nan),
+            "loss": np.where(done, _at_the_end(ledger, tail), math.nan),
             "val_loss": np.where(done, ledger.val_losses[:, -1], math.nan),
             "val_accuracy": np.where(done, ledger.val_accuracies[:, -1], math.nan),
         }
@@ -373,3 +389,9 @@ def _check(steps: Any, how: Any, max_memory: Any, executor: Any, on_progress: An
         )
     if on_progress is not None and not callable(on_progress):
         raise TypeError(f"on_progress must be a function of one argument; got {on_progress!r}")
+
+
+def _at_the_end(ledger: Ledger, tail: int) -> np.ndarray:
+    """The mean loss ``[R]`` over the last ``tail`` steps that each run made."""
+    made = zip(ledger.losses, ledger.made, strict=True)
+    return np.array([losses[max(0, last - tail) : last].mean() if last else math.nan for losses, last in made])
