@@ -269,7 +269,8 @@ class PenaltyView(Instrument):
 
     def _solve(self) -> None:
         kind: type[Penalty] = {"L2": L2, "elastic net": ElasticNet}.get(self._choice, L1)
-        more: dict[str, Any] = {} if kind is L2 else {"proximal": True}  # the minimum is the same, and this finds it exactly
+        # With or without the proximal step the minimum is the same; with it, it is found exactly.
+        more: dict[str, Any] = {} if kind is L2 else {"proximal": True}
         more |= {"beta": self._beta} if kind is ElasticNet else {}
         lams = torch.cat([torch.tensor([self._lam], dtype=torch.float64), PATH_LAMBDAS])[:, None]
         points = solve(kind(**more, lam=lams), self._minimum)  # type: ignore[call-arg]
@@ -306,9 +307,9 @@ class PenaltyView(Instrument):
     # The network -----------------------------------------------------------------------------------------------------
 
     def _new_trainee(self) -> Trainee:
-        batch_size = min(BATCH_SIZE, len(self._digits.train.y))
-        given: dict[str, Any] = {"lr": LR, "batch_size": batch_size, "seed": self._seed, "validate_every": VALIDATE_EVERY}
-        return Trainee(Run("mlp", self._digits, rule=rules.SGD(), penalty=self.penalty, device="cpu", **given))
+        given: dict[str, Any] = {"lr": LR, "seed": self._seed, "validate_every": VALIDATE_EVERY, "device": "cpu"}
+        given["batch_size"] = min(BATCH_SIZE, len(self._digits.train.y))
+        return Trainee(Run("mlp", self._digits, rule=rules.SGD(), penalty=self.penalty, **given))
 
     @property
     def run(self) -> Run:
