@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,7 @@ def test_coarse_to_fine_zooms_into_the_best_region(bowl: Bowl) -> None:
     assert sorted(strips) == list(range(9))
 
 
+@pytest.mark.filterwarnings("ignore:round")
 def test_a_best_trial_on_the_border_moves_the_region_beyond_it(bowl: Bowl) -> None:
     with pytest.warns(UserWarning, match=r"round 1: the best lr, .*, sits on the border of \[0.0001, 0.001\]") as heard:
         found = search.coarse_to_fine(
@@ -200,6 +202,13 @@ def test_bayesian_search_chooses_among_rules_and_sizes(bowl: Bowl) -> None:
     space = {**RATES, "rule": search.choice(rules.SGD(), rules.Adam()), "batch_size": search.integers(8, 64)}
     found = search.bayesian("mlp", "digits", space, trials=12, at_once=4, progress=False)
     assert all(type(size) is int for size in found.table.batch_size) and isinstance(found.best["rule"], rules.Rule)
+
+
+def test_settings_and_executor_reach_the_sweep(bowl: Bowl) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        search.random("mlp", "digits", RATES, trials=2, executor=pool, weight_decay=0.1, how="looped", progress=False)
+    call = bowl.calls[0]
+    assert (call["executor"], call["weight_decay"], call["how"], call["progress"]) == (pool, 0.1, "looped", False)
 
 
 def test_the_larger_accuracy_is_the_better_one(bowl: Bowl) -> None:
@@ -543,6 +552,7 @@ def test_pictures_and_their_words(space: dict[str, Any], bowl: Bowl) -> None:
         assert f"of {len(found.table)} trials over {', '.join(space)}" in found.alt
 
 
+@pytest.mark.filterwarnings("ignore:round")
 def test_when_all_diverge_there_is_no_best(bowl: Bowl) -> None:
     found = search.random("mlp", "digits", {"lr": search.log_uniform(6, 10)}, trials=4, progress=False)
     assert set(found.table.status) == {"diverged"} and found.table.val_loss.isna().all()
