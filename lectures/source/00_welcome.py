@@ -149,8 +149,10 @@ lrlab.doctor()
 # | accuracy | độ chính xác | akurasi |
 # | batch, mini-batch | lô, lô nhỏ | batch, mini-batch |
 # | batch size | kích thước lô | ukuran batch |
+# | Bayesian optimisation | tối ưu hoá Bayes | optimasi Bayesian |
 # | bias (of a layer) | hệ số tự do | bias |
 # | class | lớp | kelas |
+# | coarse-to-fine search | tìm kiếm từ thô đến mịn | pencarian dari kasar ke halus |
 # | condition number | số điều kiện | bilangan kondisi |
 # | convergence | sự hội tụ | konvergensi |
 # | cross entropy | entropy chéo | entropi silang |
@@ -166,12 +168,15 @@ lrlab.doctor()
 # | epoch | epoch (lượt duyệt dữ liệu) | epoch |
 # | gradient | gradient | gradien |
 # | gradient descent | hạ gradient | penurunan gradien |
+# | grid search | tìm kiếm theo lưới | pencarian kisi |
 # | Hessian (matrix) | ma trận Hesse | matriks Hesse |
 # | hyperparameter | siêu tham số | hiperparameter |
 # | layer | tầng | lapisan |
 # | learning rate | tốc độ học | laju pembelajaran |
 # | learning-rate schedule | lịch tốc độ học | jadwal laju pembelajaran |
+# | linear scaling rule | quy tắc tỉ lệ tuyến tính | aturan penskalaan linear |
 # | local minimum | cực tiểu địa phương | minimum lokal |
+# | logarithmic scale | thang logarit | skala logaritmik |
 # | loss function | hàm mất mát | fungsi kerugian |
 # | momentum | động lượng | momentum |
 # | (neural) network | mạng nơ-ron | jaringan saraf (tiruan) |
@@ -182,14 +187,19 @@ lrlab.doctor()
 # | parameter, weight | tham số, trọng số | parameter, bobot |
 # | plateau | vùng bằng phẳng | dataran (plato) |
 # | power iteration | phép lặp lũy thừa | iterasi pangkat |
+# | random search | tìm kiếm ngẫu nhiên | pencarian acak |
 # | random seed | hạt giống ngẫu nhiên | benih acak |
+# | range test | phép thử dải tốc độ học | uji rentang laju pembelajaran |
+# | regret | độ hối tiếc | penyesalan (regret) |
 # | regularisation | chính quy hoá | regularisasi |
 # | saddle point | điểm yên ngựa | titik pelana |
 # | spread (over seeds) | độ phân tán | sebaran |
 # | step | bước | langkah |
 # | stochastic gradient descent (SGD) | hạ gradient ngẫu nhiên | penurunan gradien stokastik |
+# | sweep | quét (siêu tham số) | sapuan (hiperparameter) |
 # | training, validation, test set | tập huấn luyện, kiểm định, kiểm tra | data latih, validasi, uji |
 # | transfer learning | học chuyển giao | pembelajaran transfer |
+# | trial | lần thử | percobaan |
 # | warm-up | khởi động | pemanasan |
 # | weight decay | suy giảm trọng số | peluruhan bobot |
 #
