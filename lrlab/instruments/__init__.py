@@ -10,15 +10,17 @@ if TYPE_CHECKING:
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
+    from lrlab.instruments.range_test_picker import RangeTestPicker
     from lrlab.instruments.schedule_designer import ScheduleDesigner
 
-__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race", "ScheduleDesigner"]
+__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race", "RangeTestPicker", "ScheduleDesigner"]
 
 _HOME = {  # the module each name lives in
     "AdaptiveView": "adaptive_view",
     "LiveTuner": "live_tuner",
     "PenaltyView": "penalty_view",
     "Race": "race",
+    "RangeTestPicker": "range_test_picker",
     "ScheduleDesigner": "schedule_designer",
 }
 

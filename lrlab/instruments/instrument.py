@@ -126,6 +126,14 @@ class Instrument(ABC):
         display({"text/html": '<div class="lrlab-picture"></div>'}, raw=True, display_id=self._display_id)
         _on_screen.add(self)
 
+    def _show_at(self, place: str, picture: str) -> None:
+        """Appear where another instrument has kept two displays free, one for the page and one for the picture."""
+        from IPython.display import display
+
+        self._display_id = picture
+        display(self._page(), display_id=place, update=True)
+        _on_screen.add(self)
+
     def _page(self) -> Page:
         if self._belongings.page is None:
             self._belongings.page = self._new_page()

@@ -59,6 +59,7 @@ class LiveTuner(Instrument):
         run: the run; it may have made steps already.
         speed: at most so many steps per second; None: as fast as the machine can. Small networks learn in a second
             or two: slow them down to have time to look.
+        name: what to call the run in the picture.
 
     >>> from lrlab import Run, instruments
     >>> tuner = instruments.LiveTuner(Run("mlp", "digits", lr=0.1))
@@ -71,14 +72,14 @@ class LiveTuner(Instrument):
     [(100, 'lr', 0.02)]
     """
 
-    def __init__(self, run: Run, *, speed: float | None = None) -> None:
+    def __init__(self, run: Run, *, speed: float | None = None, name: str = "main") -> None:
         if not isinstance(run, Run):
             raise TypeError(f"run must be a Run, got {type(run).__name__}; write LiveTuner(Run('mlp', 'digits'))")
         super().__init__()
         self._pace = Pace(check_speed(speed))
         self._tracks: list[Track] = []
         self._script: deque[Move] = deque()
-        self._current = self._add_track(run, "main", first=0)
+        self._current = self._add_track(run, name, first=0)
         self._seen: Any = None  # of the run, when it was last shown
         self._sent: Any = None  # to the pages
         self._hint = ""
@@ -256,6 +257,12 @@ class LiveTuner(Instrument):
             if seed is None:
                 seed = 1 + max(run.seed for run in self.runs)
             return self._go_on_with(self.run.fresh(seed), f"seed {seed}")
+
+    def add(self, run: Run, name: str) -> None:
+        """Pause, and go on with a run that was made elsewhere; its curves are drawn beside the others."""
+        with self._lock:
+            self.pause()
+            self._go_on_with(run, name, first=run.step)
 
     def _next_number(self, kind: str) -> int:
         return 1 + sum(track.name.startswith(kind) for track in self._tracks)

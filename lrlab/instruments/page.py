@@ -73,6 +73,13 @@ class RacePage(Page):
     _css = style("theme.css", "controls.css", "race.css")
 
 
+class PickerPage(Page):
+    """The range-test picker's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "range_test_picker.js")
+    _css = style("theme.css", "controls.css", "range_test_picker.css")
+
+
 class AdaptivePage(Page):
     """The adaptive view's page."""
 
