@@ -167,8 +167,8 @@ class PenaltyView(Instrument):
     >>> from lrlab import instruments
     >>> view = instruments.PenaltyView("L1", lam=0.015)
     >>> x, y = view.solution
-    >>> round(x, 3), y
-    (0.923, 0.0)
+    >>> round(x, 2), y
+    (0.92, 0.0)
     >>> view.play(steps=200)
     >>> view.wait()
     >>> view.zeros > 0.5
