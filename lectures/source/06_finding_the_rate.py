@@ -9,16 +9,15 @@
 # and why dice beat a grid; run a range test and know how far to trust it; and choose the way that fits a budget of
 # 1, 10 or 60 tries.
 #
-# Six sections, about 55 minutes of your time. The cells need some 50 seconds of the machine's, on two CPU cores.
+# Six sections, about 55 minutes of your time. The cells need some 45 seconds of the machine's, on two CPU cores.
 
 # %%
 import warnings
-from importlib import resources
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 import lrlab
 from lrlab import Run, data, evidence, figures, finder, instruments, models, range_test, rules, search, source, sweep
@@ -35,7 +34,7 @@ def small():  # 64-32-10, 2,410 weights: this lecture trains it some five thousa
 
 # %% [markdown]
 # ## 1 · What does one rate cost, and what does a wrong one?
-# *About 10 minutes; the cells run in 8 s.*
+# *About 10 minutes; the cells run in 5 s.*
 #
 # Five decades lie open, from 0.0001 to 10. One **trial** is one training run at one rate. You could make a hundred of
 # them, or you could use your hand and climb a ladder: begin low, and multiply by three until it breaks.
@@ -115,12 +114,12 @@ evidence.verdict("five times too high ends at over twice the loss of ten times t
 
 # %% tags=["nbval-ignore-output"]
 fig, ax = figures.figure("Left a slope, right a cliff; more steps fill up the left side only")
-for i, (moment, place) in enumerate({25: 0.06, 50: 0.024, 200: 0.0065}.items()):
+for i, (moment, place) in enumerate({25: 0.12, 50: 0.07, 200: 0.03}.items()):
     at = list(table.val_steps).index(moment)
     low, high = np.quantile(losses[:, :, at], [0.25, 0.75], axis=1)
     ax.fill_between(rates, low, high, color=figures.PALETTE[i], alpha=0.2, linewidth=0)
     ax.plot(rates, middle[:, at], **figures.style(i))
-    ax.text(place, [1.2, 0.8, 0.5][i], f"{moment} steps", color=figures.PALETTE[i], fontsize=9)
+    ax.text(place, [1.2, 0.8, 0.5][i], f"{moment} steps", color=figures.PALETTE[i], fontsize=9, ha="right")
 ax.text(best, 0.8 * middle.min(), "best", fontsize=9, ha="center")
 ax.set(xscale="log", xlabel="learning rate α (bands: quartiles of 4 seeds)", xlim=(1e-3, 10))
 ax.set(yscale="log", ylabel="validation loss (nats)", ylim=(0.1, 6))
@@ -165,7 +164,7 @@ evidence.verdict("in steps of 10 ×, the ladder misses by more, in at least 3 of
 
 # %% [markdown]
 # ## 2 · Where do ten tries go?
-# *About 8 minutes; the cells run in 3 s.*
+# *About 8 minutes; the cells run in 2 s.*
 #
 # No hand now: draw the rates by dice. Adam, any rate between 0.00001 and 1, eight tries.
 #
@@ -201,8 +200,8 @@ source(search.log_uniform(1e-5, 1).value)
 # networks and keeps the best.
 
 # %%
-at_once = dict(progress=False, how="batched")  # all networks in one tensor, without trying what is fastest here
-adam = dict(rule=rules.Adam(), steps=150, batch_size=32, **at_once)
+at_once = {"progress": False, "how": "batched"}  # as one tensor, without trying what is fastest here
+adam = {"rule": rules.Adam(), "steps": 100, "batch_size": 32, **at_once}
 
 
 # %%
@@ -215,7 +214,7 @@ def eight_tries(scale):  # sixteen searches of eight tries: rates and losses, [1
 scales = {"evenly in α": search.uniform(1e-5, 1), "evenly in log α": search.log_uniform(1e-5, 1)}
 tries = {name: eight_tries(scale) for name, scale in scales.items()}
 even, log = (loss.min(axis=1) for _, loss in tries.values())
-evidence.verdict("evenly in log α finds a lower loss in at least 12 of 16 searches", sum(log < even) >= 12)
+evidence.verdict("evenly in log α finds a lower loss in at least 11 of 16 searches", sum(log < even) >= 11)
 missed = sum(even > 0.3) >= 6 and sum(log > 0.3) <= 3
 evidence.verdict("evenly in α at least 6 of 16 end above 0.3 nats, in log α at most 3", missed)
 
@@ -260,7 +259,7 @@ for knobs in (1, 2, 3, 4):
 
 # %%
 axis_lr, axis_decay = np.logspace(-5, 0, 16), np.logspace(-7, -3, 16)
-settings = dict(rule=rules.Adam(), steps=150, batch_size=32)
+settings = {"rule": rules.Adam(), "steps": 100, "batch_size": 32}
 view = instruments.SweepView(small, digits, lr=axis_lr, weight_decay=axis_decay, **settings)
 view
 
@@ -298,26 +297,26 @@ different = [found.table["lr"].nunique() for found in nine.values()]
 evidence.verdict("different rates among nine tries: 3 on the grid, 9 at random", different == [3, 9])
 
 # %% tags=["nbval-ignore-output"]
-fig, axes = figures.figure("Nine tries: the grid looks at three rates, the dice at nine", 1, 2, size=(7.2, 3.3), sharey=True)
+title = "Nine tries: the grid looks at three rates, the dice at nine"
+fig, axes = figures.figure(title, 1, 2, size=(7.2, 3.3), sharey=True)
 for ax, (name, found) in zip(axes, nine.items(), strict=True):
     ax.pcolormesh(axis_lr, axis_decay, height.T, cmap="cividis_r", shading="nearest", alpha=0.6, linewidth=0)
-    lr, decay = found.table["lr"], found.table["weight_decay"]
-    ax.vlines(lr, 2.5e-8, 5e-8, color=figures.PALETTE[1], linewidth=2)
-    ax.plot(lr, decay, "o", color="white", markeredgecolor="black", linestyle="")
+    ax.vlines(found.table["lr"], 2.5e-8, 5e-8, color=figures.PALETTE[1], linewidth=2)
+    ax.plot("lr", "weight_decay", "o", data=found.table, color="white", markeredgecolor="black", linestyle="")
     ax.plot(found.best["lr"], found.best["weight_decay"], "*", color=figures.PALETTE[1], markersize=15)
     ax.set_title(f"{name}: the best ends at {found.best_value:.2g}", fontsize=10)
-    ax.set(xscale="log", yscale="log", xlabel="learning rate α (marks: those tried)", ylim=(2.5e-8, 2e-3), xlim=(5e-6, 2))
+    ax.set(xscale="log", xlabel="learning rate α (marks: those tried)", yscale="log", ylim=(2.5e-8, 2e-3))
 axes[0].set(ylabel="weight decay λ")
 figures.show(fig, alt="Points over a map of the loss, which changes with the rate and hardly with the decay. "
              + "; ".join(f"{name}: best loss {found.best_value:.2g}" for name, found in nine.items()) + ".")
 
 # %% [markdown]
 # **Measure.** Three hyperparameters, 27 tries: a 3 × 3 × 3 grid against **random search**. Nobody knows beforehand
-# where the best rate is, so each of the sixteen searches gets an interval of five decades that begins somewhere else,
+# where the best rate is, so each of the twelve searches gets an interval of five decades that begins somewhere else,
 # within one decade.
 
 # %%
-shift = np.random.default_rng(0).random(16)
+shift = np.random.default_rng(0).random(12)
 
 
 def searched(kind, seed, **options):
@@ -327,14 +326,15 @@ def searched(kind, seed, **options):
     return kind(small, digits, space, trials=27, seeds=[seed], seed=seed, **options, **adam)
 
 
-by_grid = [searched(search.grid, seed) for seed in range(16)]
-by_dice = [searched(search.random, seed) for seed in range(16)]
+by_grid = [searched(search.grid, seed) for seed in range(12)]
+by_dice = [searched(search.random, seed) for seed in range(12)]
 
 # %%
 grid, dice = (np.array([found.best_value for found in searches]) for searches in (by_grid, by_dice))
-evidence.verdict("at 27 tries each, random search ends lower in at least 12 of 16 searches", sum(dice < grid) >= 12)
-evidence.verdict("at least 3 grids of 16 end above 0.3 nats", sum(grid > 0.3) >= 3)
-evidence.verdict("at most 1 random search does", sum(dice > 0.3) <= 1)
+evidence.verdict("at 27 tries each, random search ends lower in at least 8 of 12 searches", sum(dice < grid) >= 8)
+evidence.verdict("and by more than 10 % in the median", np.median(dice / grid) < 0.9)
+evidence.verdict("at least 2 grids of 12 end above 0.4 nats", sum(grid > 0.4) >= 2)
+evidence.verdict("no random search does", max(dice) < 0.4)
 
 # %% [markdown]
 # The typical grid is not bad. But some of them miss, and by a lot: those whose three rates happen to stand on either
@@ -371,7 +371,7 @@ for n, chance in [(10, 0.40), (30, 0.78), (search.trials_for(0.95, share=0.05), 
 
 # %% [markdown]
 # ## 4 · What do the tries before tell you?
-# *About 8 minutes; the cells run in 12 s.*
+# *About 8 minutes; the cells run in 8 s.*
 #
 # Dice have no memory. After nine tries you know where the cliff is, and the tenth still falls over it.
 #
@@ -380,9 +380,9 @@ for n, chance in [(10, 0.40), (30, 0.78), (search.trials_for(0.95, share=0.05), 
 # and 9 on a third of that. How often does he beat your 27 random tries: always, mostly, about half of the
 # time?</summary>
 #
-# **Mostly**, as you are about to see, and by little. Nine tries nearly always find the valley, and the rest polish
-# its floor. "Always" forgets that the first nine can be led astray, by a lucky seed or a narrow valley. Then the zoom
-# goes to the wrong place, and there it stays.
+# Between half and **mostly**, as you are about to see, and by little. Nine tries nearly always find the valley, for
+# both of you, and what is left is to polish its floor. "Always" forgets that the first nine can be led astray, by a
+# lucky seed or a narrow valley. Then the zoom goes to the wrong place, and there it stays.
 # </details>
 #
 # **Say.** **Coarse to fine**: try everywhere; make each interval three times narrower, on its own scale, around the
@@ -397,28 +397,28 @@ for n, chance in [(10, 0.40), (30, 0.78), (search.trials_for(0.95, share=0.05), 
 # is large: where good tries are dense and bad ones rare. Its first ten tries are dice, because before that it
 # knows nothing.
 #
-# **Measure.** The sixteen searches of section 3 again, 27 tries each. (TPE, which
-# is slower, on six of them, and with five tries at a time.)
+# **Measure.** The twelve searches of section 3 again, 27 tries each. (TPE, which
+# is slower, on five of them, and with five tries at a time.)
 
 # %% tags=["nbval-ignore-output"]
 with warnings.catch_warnings(record=True):  # of a best try at the border; below
     warnings.simplefilter("always")
-    by_zoom = [searched(search.coarse_to_fine, seed) for seed in range(16)]
-by_tpe = [searched(search.bayesian, seed, at_once=5) for seed in range(6)]
+    by_zoom = [searched(search.coarse_to_fine, seed) for seed in range(12)]
+by_tpe = [searched(search.bayesian, seed, at_once=5) for seed in range(5)]
 
 # %%
 zoom = np.array([found.best_value for found in by_zoom])
-evidence.verdict("coarse to fine ends lower than random search in at least 10 of 16", sum(zoom < dice) >= 10)
-evidence.verdict("its gain is small: less than 20 % of the loss in the median", np.median(zoom / dice) > 0.8)
+gain = np.median(zoom / dice)
+evidence.verdict("coarse to fine and random search end within 20 % of one another, in the median", 0.8 < gain < 1.2)
 
 # %% tags=["nbval-ignore-output"]
 tpe = np.array([found.best_value for found in by_tpe])
-print(f"coarse to fine beats random search in {sum(zoom < dice)} of 16 seeds")
-print(f"TPE beats random search in {sum(tpe < dice[:6])} of 6 seeds, and coarse to fine in {sum(tpe < zoom[:6])} of 6")
+print(f"coarse to fine beats random search in {sum(zoom < dice)} of 12 searches")
+print(f"TPE beats random search in {sum(tpe < dice[:5])} of 5, and coarse to fine in {sum(tpe < zoom[:5])} of 5")
 
 # %% tags=["nbval-ignore-output"]
-fig, ax = figures.figure("Memory helps, a little: the best loss so far, median of the searches")
-for name, searches in {"random": by_dice, "coarse to fine": by_zoom, "TPE (6 searches)": by_tpe}.items():
+fig, ax = figures.figure("After nine tries there is little left to win (median of the searches)")
+for name, searches in {"random": by_dice, "coarse to fine": by_zoom, "TPE (5 searches)": by_tpe}.items():
     so_far = [np.minimum.accumulate(found.table["val_loss"].fillna(9.0)) for found in searches]
     ax.plot(range(1, 28), np.median(so_far, axis=0), label=name)
 ax.set(xlabel="tries made", ylabel="lowest validation loss\nso far (nats)", yscale="log", ylim=(0.14, 1))
@@ -429,8 +429,10 @@ ends = ", ".join(f"{line.get_label()} {line.get_ydata()[8]:.3g} and {line.get_yd
 figures.show(fig, alt=f"Lowest loss after 9 and 27 tries: {ends}.")
 
 # %% [markdown]
-# For TPE we claim nothing. With 27 tries, the first ten of them random, its lead is within what the seeds do. Its
-# day comes with tries that cost an hour each and with many hyperparameters, and then not by magic.
+# Here the plain claim, that memory wins, **does not stand up**: when this was written, coarse to fine was ahead in 9 of
+# 12 searches, by 5 % in the median, and of two equal ways one is that far ahead in 15 of 100 such contests. In this
+# valley random search leaves little to win. The day of coarse to fine and of TPE comes with narrow valleys, more
+# hyperparameters that matter, and tries that cost an hour each.
 #
 # **Beware of the border.** The best try stands at the edge of your interval? Then the valley may lie outside. Here the
 # interval ends at 0.001, and Adam's best rate for this task is higher.
@@ -452,7 +454,7 @@ print(out.warnings[0])
 
 # %% [markdown]
 # ## 5 · Can one run be enough?
-# *About 12 minutes; the cells run in 8 s.*
+# *About 12 minutes; the cells run in 6 s.*
 #
 # On the ladder you turned the rate up while the network trained, and watched. Do it at every step, by a constant
 # factor, from far too low to far too high, and you have the **range test** (Smith 2017): one run of a hundred steps
@@ -538,16 +540,19 @@ for rule in tests[0].suggestions:
 # the table anew):
 
 # %%
-recorded = pd.read_csv(str(resources.files("lrlab") / "finder_regret.csv")).set_index(["task", "half", "rule", "seed"])
+recorded = pd.read_csv(f"{lrlab.__path__[0]}/finder_regret.csv", index_col=["task", "half", "rule", "seed"])
 cost = recorded.quantile([0.5, 0.9]).T.sort_values(0.5)
 theirs = cost[~cost.index.str.startswith("lrlab")]
 print(f"{len(recorded)} curves, {len(cost)} rules; the lowest median regret of all: {cost.index[0]}")
-evidence.verdict("recorded: it is lower than that of each of the other libraries' rules", cost.iloc[0, 0] < theirs[0.5].min())
+lower = cost.iloc[0, 0] < theirs[0.5].min()
+evidence.verdict("recorded: it is lower than that of each of the other libraries' rules", lower)
 held_out = recorded.xs("held out", level="half").median()
-evidence.verdict("also on the tasks that its constants were not chosen on", held_out[cost.index[0]] < held_out[theirs.index].min())
+lower = held_out[cost.index[0]] < held_out[theirs.index].min()
+evidence.verdict("also on the tasks that its constants were not chosen on", lower)
 
 # %% tags=["nbval-ignore-output"]
-fig, ax = figures.figure("What advice costs: median regret (dot) and the worst tenth (end of the line)", size=(7.2, 3.8))
+title = "In the median much advice is good; its worst tenth (end of the line) costs a nat or more"
+fig, ax = figures.figure(title, size=(7.2, 3.8))
 for row, (name, (middling, bad)) in enumerate(cost[::-1].iterrows()):
     mine = name.startswith("lrlab")
     ax.plot([middling, bad], [row, row], color=figures.PALETTE[not mine], linestyle="-" if mine else ":")
@@ -563,21 +568,22 @@ figures.show(fig, alt=f"Median regret in nats: {medians}.")
 
 # %%
 deep = recorded.xs("MLP 64-(5 x 64)-10, digits, batch 32", level="task").median()
-evidence.verdict("recorded: with five hidden layers, at least 9 of 11 rules cost over 1 nat in the median", sum(deep > 1) >= 9)
+evidence.verdict("with five hidden layers, at least 8 of 11 rules cost over 1 nat in the median", sum(deep > 1) >= 8)
 
 # %% [markdown]
-# A network that deep learns next to nothing in a hundred steps of which eighty are far too small. There is no slope to
-# read, and what the rules find is the explosion. **A range test shows where the loss reacts within a step or two.**
-# Where learning starts slowly, make it longer, begin higher, or use the ladder.
+# A network that deep learns next to nothing in a hundred steps, of which eighty are far too small. There is no slope to
+# read. Our rules mostly say so (no advice is counted as the lowest rate of the sweep, 0.00001), theirs give some rate
+# all the same. **A range test shows where the loss reacts within a few steps.** Where learning starts slowly, make it
+# longer, begin higher, or climb the ladder.
 #
 # **Beware.** Every library has a range test of its own, and they disagree: on the curve, on the slope, on the end.
 #
-# | | rates | smoothing | stops at | advises |
+# | | rates | smoothing | stops above | advises |
 # |---|---|---|---|---|
-# | fastai | 1e-7 → 10 | average, β = .98, corrected | 4 × the lowest loss | valley; slide, minimum / 10, steepest on demand |
-# | torch-lr-finder | the optimizer's rate → 10 | average, β = .95, from the first loss | 5 × the lowest loss | steepest, by index |
-# | Lightning | 1e-8 → 1 | average, β = .98, miscorrected | 4 × the lowest loss | steepest in α, not in ln α |
-# | here | 1e-7 → 10 | straight lines, looking both ways | three times the fall, above the start | all of the table above |
+# | fastai | 1e-7 → 10 | average, β = .98, corrected | 4 × the lowest | valley; slide, minimum / 10, steep on demand |
+# | torch-lr-finder | the optimizer's → 10 | average, β = .95, from the first | 5 × the lowest | steepest, by index |
+# | Lightning | 1e-8 → 1 | average, β = .98, miscorrected | 4 × the lowest | steepest in α, not in ln α |
+# | here | 1e-7 → 10 | straight lines, looking both ways | 3 × the fall, above the start | all five rules above |
 #
 # Five traps, each in a cell. **One: the first losses are wrong.** An average that starts at 0 must be divided by
 # 1 − βⁿ. Lightning divides by 1 − βⁿ⁺¹, and a loss that is always 7 begins at 3.5.
@@ -607,7 +613,7 @@ evidence.verdict("the steepest slope in α stands over 30 times below the one in
 
 # %%
 def lowered(output, labels):
-    return F.cross_entropy(output, labels) - 10
+    return torch.nn.functional.cross_entropy(output, labels) - 10
 
 
 test, below = (range_test(Run(small, digits, batch_size=32, loss=loss)) for loss in ("cross_entropy", lowered))
@@ -648,7 +654,7 @@ print(next(iter(after[0].reasons.values()), "seed 0 found advice here"))
 
 # %% [markdown]
 # ## 6 · Which way, and how long does it hold?
-# *About 10 minutes; the cells run in 15 s.*
+# *About 10 minutes; the cells run in 13 s.*
 #
 # Back to Adam and the small network. You do not know that its best rate is near 0.01. You can pay for one run, for
 # ten, or for sixty.
@@ -671,8 +677,8 @@ def bought(seed):  # what each way ends with, in nats
     return [loss[0], loss[1], loss[2], min(loss[2:12]), min(loss[2:])]
 
 
-ways = {"Adam's default, 0.001": 150, "range test": 250, "1 random try": 150,  # steps paid
-        "10 random tries": 1500, "60 random tries": 9000}
+ways = {"Adam's default, 0.001": 100, "range test": 200, "1 random try": 100,  # steps paid
+        "10 random tries": 1000, "60 random tries": 6000}
 ends = dict(zip(ways, np.transpose([bought(seed) for seed in range(8)]), strict=True))
 
 # %%
@@ -682,13 +688,13 @@ evidence.verdict("and within 25 % of ten random tries, in at least 6 of 8", sum(
 evidence.verdict("sixty tries win less than 30 % over the range test, in the median", np.median(sixty / advice) > 0.7)
 
 # %% tags=["nbval-ignore-output"]
-fig, ax = figures.figure("A range test costs less than two runs and is worth about ten")
+fig, ax = figures.figure("A range test costs as much as one run and is worth about ten")
 for i, (way, steps) in enumerate(ways.items()):
     low, at, high = np.quantile(ends[way], [0.25, 0.5, 0.75])
     ax.vlines(steps, low, high, color=figures.PALETTE[i], linewidth=4, alpha=0.4)
     ax.plot(steps, at, "o", color=figures.PALETTE[i])
     ax.annotate(f"{way}: {at:.2g}", (steps, at), (9, 0), textcoords="offset points", va="center", fontsize=9)
-ax.set(xscale="log", xlabel="steps paid, the run at the rate you have found included", xlim=(120, 60_000))
+ax.set(xscale="log", xlabel="steps paid, the run at the rate you have found included", xlim=(80, 40_000))
 ax.set(yscale="log", ylabel="validation loss (nats)\nmedian and quartiles of 8 seeds")
 paid = ", ".join(f"{way} {np.median(ends[way]):.2g} for {steps} steps" for way, steps in ways.items())
 figures.show(fig, alt=f"Median loss that each way ends with: {paid}.")
@@ -730,27 +736,28 @@ evidence.verdict("from 32 to 256, by less than 2.5 ×", rise[1] < 2.5)
 
 # %%
 widths = [12, 36, 108]
-options = dict(batch_size=32, steps=100)
+nets = [partial(models.mlp, hidden=(width, width)) for width in widths]
 
 
-def best_rates(rates, rule):  # for two hidden layers of each width
-    return [best_rate(lambda: models.mlp(hidden=(n, n)), rates, rule=rule, **options) for n in widths]
+def best_rates(rates, rule):  # for each width
+    return [best_rate(net, rates, rule=rule, batch_size=32, steps=100) for net in nets]
 
 
 of_width = best_rates(rates_sgd, rules.SGD()), best_rates(np.logspace(-3.5, -1, 17), rules.Adam())
-evidence.verdict("nine times as wide, Adam's best rate falls by more than 2.5 ×", of_width[1][0] > 2.5 * of_width[1][2])
-evidence.verdict("that of SGD changes by less than 2 ×", 0.5 < of_width[0][2] / of_width[0][0] < 2)
+sgd, with_adam = (found[2] / found[0] for found in of_width)
+evidence.verdict("nine times as wide, Adam's best rate falls by more than 2.5 ×", with_adam < 1 / 2.5)
+evidence.verdict("that of SGD changes by less than 2 ×", 0.5 < sgd < 2)
 
 # %% tags=["nbval-ignore-output"]
-title = "The best rate follows the batch until it meets the cliff; in width it depends on the rule"
+title = "The best rate follows the batch, up to the cliff; and the width, if the rule is Adam"
 fig, (left, right) = figures.figure(title, 1, 2, size=(7.2, 3.4), sharex=False)
-left.plot(batches, of_batch, "o-", label="_")
-left.plot(batches, of_batch[0] * np.array(batches) / 4, color="#888888", linestyle=":", label="_")
+left.plot(batches, of_batch, "o-", clip_on=False)
+left.plot(batches, of_batch[0] * np.array(batches) / 4, color="#888888", linestyle=":")
 left.text(40, 0.95, "linear rule", fontsize=9, ha="right")
 left.set(xscale="log", yscale="log", xlabel="batch size (3 epochs)", ylabel="best rate, SGD", ylim=(0.03, 1.5))
 left.set(xticks=batches, xticklabels=batches)
 for i, (name, found) in enumerate(zip(["SGD", "Adam"], of_width, strict=True)):
-    right.plot(widths, found, marker="o", label=name, **figures.style(i))
+    right.plot(widths, found, marker="o", label=name, clip_on=False, **figures.style(i))
 right.set(xscale="log", yscale="log", xlabel="width of two hidden layers", xticks=widths, xticklabels=widths)
 right.minorticks_off()
 
