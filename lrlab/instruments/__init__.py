@@ -7,21 +7,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lrlab.instruments.adaptive_view import AdaptiveView
+    from lrlab.instruments.augmentation_view import AugmentationView
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
     from lrlab.instruments.range_test_picker import RangeTestPicker
     from lrlab.instruments.schedule_designer import ScheduleDesigner
+    from lrlab.instruments.sweep_view import SweepView
 
-__all__ = ["AdaptiveView", "LiveTuner", "PenaltyView", "Race", "RangeTestPicker", "ScheduleDesigner"]
+__all__ = [
+    "AdaptiveView",
+    "AugmentationView",
+    "LiveTuner",
+    "PenaltyView",
+    "Race",
+    "RangeTestPicker",
+    "ScheduleDesigner",
+    "SweepView",
+]
 
 _HOME = {  # the module each name lives in
     "AdaptiveView": "adaptive_view",
+    "AugmentationView": "augmentation_view",
     "LiveTuner": "live_tuner",
     "PenaltyView": "penalty_view",
     "Race": "race",
     "RangeTestPicker": "range_test_picker",
     "ScheduleDesigner": "schedule_designer",
+    "SweepView": "sweep_view",
 }
 
 

@@ -84,6 +84,8 @@ const KNOB_SCALES = {
   zero: { position: Math.log10, value: (p) => Number((10 ** p).toPrecision(3)), step: 0.05, zero: true },
   fraction: { position: (v) => -Math.log10(1 - v), value: (p) => 1 - Number((10 ** -p).toPrecision(3)), step: 0.05 },
   power: { position: Math.log2, value: (p) => Math.round(2 ** p), step: 1 },
+  share: { position: (v) => v, value: (p) => Number(p.toFixed(2)), step: 0.01 },
+  whole: { position: (v) => v, value: Math.round, step: 1 },
 };
 
 /** One knob: its name, a slider and a field for the exact number. `turn(value)` is called with what was chosen. */

@@ -87,6 +87,20 @@ class AdaptivePage(Page):
     _css = style("theme.css", "controls.css", "adaptive_view.css")
 
 
+class DesignerPage(Page):
+    """The schedule designer's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "designer_plot.js", "schedule_designer.js")
+    _css = style("theme.css", "controls.css", "schedule_designer.css")
+
+
+class SweepPage(Page):
+    """The sweep view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "sweep_view.js")
+    _css = style("theme.css", "controls.css", "sweep_view.css")
+
+
 class PenaltyPage(Page):
     """The penalty view's page."""
 
@@ -94,8 +108,8 @@ class PenaltyPage(Page):
     _css = style("theme.css", "controls.css", "penalty_view.css")
 
 
-class DesignerPage(Page):
-    """The schedule designer's page."""
+class AugmentationPage(Page):
+    """The augmentation view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "designer_plot.js", "schedule_designer.js")
-    _css = style("theme.css", "controls.css", "schedule_designer.css")
+    _esm = module("canvas.js", "controls.js", "link.js", "augmentation_view.js")
+    _css = style("theme.css", "controls.css", "augmentation_view.css")
