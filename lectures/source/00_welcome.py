@@ -147,6 +147,7 @@ lrlab.doctor()
 # | English | Tiếng Việt | Bahasa Indonesia |
 # |---|---|---|
 # | accuracy | độ chính xác | akurasi |
+# | anytime (result) | (kết quả) dùng được ở mọi thời điểm | (hasil) kapan saja |
 # | batch, mini-batch | lô, lô nhỏ | batch, mini-batch |
 # | batch size | kích thước lô | ukuran batch |
 # | Bayesian optimisation | tối ưu hoá Bayes | optimasi Bayesian |
@@ -157,8 +158,12 @@ lrlab.doctor()
 # | convergence | sự hội tụ | konvergensi |
 # | cross entropy | entropy chéo | entropi silang |
 # | curvature | độ cong | kelengkungan |
+# | cyclical learning rate | tốc độ học theo chu kỳ | laju pembelajaran siklis |
 # | data augmentation | tăng cường dữ liệu | augmentasi data |
 # | decay (of the learning rate) | giảm dần (tốc độ học) | peluruhan (laju pembelajaran) |
+# | hypergradient | siêu gradient | hipergradien |
+# | neural architecture search (NAS) | tìm kiếm kiến trúc mạng nơ-ron | pencarian arsitektur jaringan saraf |
+# | patience | độ kiên nhẫn | kesabaran |
 # | to diverge | phân kỳ | divergen |
 # | dropout | dropout (tắt ngẫu nhiên) | dropout |
 # | early stopping | dừng sớm | penghentian dini |
@@ -200,6 +205,7 @@ lrlab.doctor()
 # | training, validation, test set | tập huấn luyện, kiểm định, kiểm tra | data latih, validasi, uji |
 # | transfer learning | học chuyển giao | pembelajaran transfer |
 # | trial | lần thử | percobaan |
+# | warm restart | khởi động lại ấm | mulai ulang hangat |
 # | warm-up | khởi động | pemanasan |
 # | weight decay | suy giảm trọng số | peluruhan bobot |
 #

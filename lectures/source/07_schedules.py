@@ -89,7 +89,7 @@ curves("Fast like the high rate, and in the end below both", three, opening, 400
 # This is **decay**, and you know why it works: the height of the noise floor goes with α, and the way down is long.
 # First high, because the way is long; then low, because the floor is.
 #
-# <details><summary><b>Predict.</b> Eight schedules fall in eight different ways. Each may choose its own best first
+# <details><summary><b>Predict.</b> Seven schedules fall in seven different ways. Each may choose its own best first
 # rate. By how much does the best of the falling ones beat the worst of them, and by how much does it beat the best
 # constant rate? Write down two factors.</summary>
 #
@@ -129,7 +129,7 @@ def pictures(title, schedules, top="α₀"):
 
 
 # %% tags=["nbval-ignore-output"]
-pictures("Nine ways down, and the formula of each", gallery)
+pictures("Eight ways down, and one that stays", gallery)
 
 # %% [markdown]
 # And these are the tested lines. A schedule is a pure function: `schedule(t)` remembers nothing, so you can plot it,
@@ -225,9 +225,9 @@ ax.margins(x=0.04)
 figures.show(fig, alt=final.alt)
 
 # %% [markdown]
-# On the right stands how much of α₀ is left, half way and at the end. **Falling pays**, by about a third of the loss.
-# It pays to fall **late**: the exponential arrives at 1 % as well, but it has spent half of its steps below a tenth
-# of its rate. And it pays to go **all the way**: the shapes with a long tail are the ones that theory proved first
+# On the right stands how much of α₀ is left, half way and at the end. **Falling pays**, up to a third of the loss. It
+# pays to fall **late**: the exponential arrives at 1 % as well, but it has spent half of its steps below a tenth of
+# its rate. And it pays to go **all the way**: the shapes with a long tail are the ones that theory proved first
 # (Robbins and Monro 1951), for a run that never ends. Yours does, and for a run of known length theory asks for a
 # line to zero (Defazio and others 2023). Between cosine, linear and "hold, then fall" we claim nothing: another grid
 # of rates would turn them round.
