@@ -401,11 +401,14 @@ cycles = {
 pictures("Six ways up and down", cycles, top="α₀, m")
 
 # %% [markdown]
-# **Say.** **Cyclical** rates (Smith) swing between a base $b$ and a maximum $m$. $h(t) = 1 - |t/\text{stepsize} - 2n
-# - 1|$ is a triangle: it climbs from 0 to 1 in one *stepsize* and falls back in the next. $n$ counts the cycles. In
-#   *exp_range* γ is raised to all the time since the start, not to the time in the cycle. **Warm restarts** (SGDR)
-#   fall by a cosine over a period $P$ and jump back; $u$ is the time since the last jump. With `mult` each period is
-#   that many times as long as the one before.
+# **Say.** **Cyclical** rates (Smith) swing between a base $b$ and a maximum $m$, on a triangle $h$:
+#
+# $$h(t) = 1 - \left|\frac{t}{\text{stepsize}} - 2n - 1\right|$$
+#
+# It climbs from 0 to 1 in one *stepsize* and falls back in the next. $n$ counts the cycles. In *exp_range* γ is
+# raised to all the time since the start, not to the time in the cycle. **Warm restarts** (SGDR) fall by a cosine over
+# a period $P$ and jump back; $u$ is the time since the last jump. With `mult` each period is that many times as long
+# as the one before.
 
 # %%
 for kind in (S.Triangular, S.Triangular2, S.ExpRange, S.WarmRestarts, S.OneCycle):
