@@ -18,6 +18,7 @@ needs none.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,8 +130,8 @@ class Pipeline:
         drawn = self.draw(len(x), size, self.seed if seed is None else seed)
         if data is None:
             return self.apply(x, drawn)
-        mean, scale = (torch.tensor(v, dtype=x.dtype, device=x.device).view(-1, 1, 1) for v in (data.mean, data.scale))
-        return (self.apply(x * scale + mean, drawn) - mean) / scale
+        mean, scale = _per_channel(data.mean, data.scale, x.dtype, x.device)
+        return (self.apply(torch.addcmul(mean, x, scale), drawn) - mean) / scale
 
     def draw(self, count: int, size: Size, seed: int) -> list[Drawn]:
         """The parameters of each transform for ``count`` pictures of one size (height, width)."""
@@ -142,7 +143,7 @@ class Pipeline:
 
     def apply(self, x: Tensor, drawn: Sequence[Drawn]) -> Tensor:
         """Pixels ``x [N, C, H, W]`` in [0, 1] with parameters that `draw` gave."""
-        pairs = zip(self.transforms, _beside(x, drawn), strict=True)
+        pairs = zip(self.transforms, drawn, strict=True)
         for geometric, group in itertools.groupby(pairs, lambda pair: isinstance(pair[0], Geometric)):
             transforms, own = zip(*group, strict=True)
             if geometric:
@@ -151,7 +152,7 @@ class Pipeline:
                 if x.device.type == "cpu":  # on a GPU a look would stop the queue at every step
                     check_pixels(x)
                 for transform, parameters in zip(transforms, own, strict=True):
-                    x = transform.apply(x.clamp(0, 1), parameters)
+                    x = transform.apply(x, parameters)
         return x
 
     def _check(self, x: Any) -> Size:
@@ -205,11 +206,13 @@ def from_spec(spec: Mapping[str, Any]) -> Any:
     return _spec.from_spec(spec, {**TRANSFORMS, "Pipeline": Pipeline, "Mixup": Mixup, "CutMix": CutMix})
 
 
-def _beside(x: Tensor, drawn: Sequence[Drawn]) -> list[Drawn]:
-    """The parameters as tensors beside x, all of them in one copy."""
-    tensors = [value for own in drawn for value in own.values() if isinstance(value, Tensor)]
-    moved = iter(torch.stack(tensors).to(x) if tensors else ())
-    return [{name: next(moved) if isinstance(v, Tensor) else v for name, v in own.items()} for own in drawn]
+@functools.lru_cache(maxsize=16)
+def _per_channel(
+    mean: tuple[float, ...], scale: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Mean and scale of a standardisation as ``[C, 1, 1]`` on the device."""
+    first, second = (torch.tensor(v, dtype=dtype, device=device).view(-1, 1, 1) for v in (mean, scale))
+    return first, second
 
 
 def check_pixels(x: Tensor) -> None:

@@ -61,7 +61,7 @@ def mix(a: Tensor, b: Tensor, lam: float | Tensor) -> Tensor:
     """``λ a + (1 − λ) b``, for pictures and for soft labels alike; λ may be one number, or one for each example."""
     if isinstance(lam, Tensor):
         lam = lam.view(-1, *[1] * (a.dim() - 1))
-    return lam * a + (1 - lam) * b
+    return torch.lerp(b, a, lam)  # b + λ (a − b), in one pass over the memory
 
 
 # Mixup ----------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ Coordinates are pixels, x to the right and y down, whole numbers at the centres 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ from torchvision.transforms.v2.functional import rgb_to_grayscale
 from lrlab.mixing import check_between, mix
 
 Size = tuple[int, int]  # height, width
-Drawn = dict[str, Any]  # parameters: tensors [N], one number for each picture
+Drawn = dict[str, Any]  # parameters: arrays [N], one number for each picture
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Transform:
     """One thing that may be done to a picture."""
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        """The parameters for ``count`` pictures of this size: tensors ``[count]``, on the CPU."""
+        """The parameters for ``count`` pictures of this size: arrays ``[count]``."""
         raise NotImplementedError
 
     def new_size(self, size: Size) -> Size:
@@ -58,7 +59,7 @@ class Geometric(Transform):
 
     whole_pixels: ClassVar[bool] = False  # pixels land on pixels: nothing is interpolated
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
         """``[N, 3, 3]``: takes a pixel ``(x, y, 1)`` of the new picture to its place in the old one, of this size."""
         raise NotImplementedError
 
@@ -81,11 +82,11 @@ class HorizontalFlip(Geometric):
         check_between("HorizontalFlip: p, a probability,", self.p, 0, 1)
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        return {"flipped": torch.from_numpy((rng.random(count) < self.p).astype(float))}
+        return {"flipped": (rng.random(count) < self.p).astype(float)}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
         flipped = drawn["flipped"]
-        return _matrix(((1 - 2 * flipped, 0, flipped * (size[1] - 1)), (0, 1, 0)), flipped)
+        return _matrix(((1 - 2 * flipped, 0, flipped * (size[1] - 1)), (0, 1, 0)))
 
     def albumentations(self, A: Any) -> list[Any]:
         return [A.HorizontalFlip(p=self.p)]
@@ -141,17 +142,17 @@ class ResNetCrop(Geometric):
         for name, place, side in zip(("height", "width"), ("top", "left"), size, strict=True):
             scaled = np.round(side * sides / min(size))
             start = rng.integers(0, scaled.astype(int) - self.size + 1)
-            drawn[name], drawn[place] = torch.from_numpy(scaled), torch.from_numpy(start.astype(float))
+            drawn[name], drawn[place] = scaled, start.astype(float)
         return drawn
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
         rows = []
         for number, (scaled, start, side) in enumerate((("width", "left", size[1]), ("height", "top", size[0]))):
             ratio = side / drawn[scaled]  # pixels of the old picture in one of the new; centres lie at halves
             row = [0, 0, (drawn[start] + 0.5) * ratio - 0.5]
             row[number] = ratio
             rows.append(row)
-        return _matrix(rows, drawn["top"])
+        return _matrix(rows)
 
     def albumentations(self, A: Any) -> list[Any]:
         return [A.SmallestMaxSize(max_size=list(range(self.low, self.high + 1))), A.RandomCrop(self.size, self.size)]
@@ -191,11 +192,11 @@ class RandomCrop(Geometric):
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
         room = [side + 2 * self.padding - self.size for side in size]
         top, left = (rng.integers(0, most + 1, count).astype(float) for most in room)
-        return {"top": torch.from_numpy(top), "left": torch.from_numpy(left)}
+        return {"top": top, "left": left}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
         left, top = drawn["left"] - self.padding, drawn["top"] - self.padding
-        return _matrix(((1, 0, left), (0, 1, top)), left)
+        return _matrix(((1, 0, left), (0, 1, top)))
 
     def albumentations(self, A: Any) -> list[Any]:
         border = [A.Pad(padding=self.padding, fill=0, p=1.0)] if self.padding else []
@@ -222,10 +223,10 @@ class Translate(Geometric):
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
         right, down = (rng.integers(-self.pixels, self.pixels + 1, count).astype(float) for _ in range(2))
-        return {"right": torch.from_numpy(right), "down": torch.from_numpy(down)}
+        return {"right": right, "down": down}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
-        return _matrix(((1, 0, -drawn["right"]), (0, 1, -drawn["down"])), drawn["down"])
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
+        return _matrix(((1, 0, -drawn["right"]), (0, 1, -drawn["down"])))
 
     def albumentations(self, A: Any) -> list[Any]:
         return [A.Affine(translate_px=(-self.pixels, self.pixels), p=1.0)]
@@ -248,12 +249,12 @@ class Rotate(Geometric):
         check_between("Rotate: degrees", self.degrees, 0, 180)
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        return {"angle": torch.from_numpy(rng.uniform(-self.degrees, self.degrees, count))}
+        return {"angle": rng.uniform(-self.degrees, self.degrees, count)}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
-        angle = torch.deg2rad(drawn["angle"])
-        c, s = angle.cos(), angle.sin()
-        return _about_centre(((c, -s), (s, c)), size, angle)
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
+        angle = np.deg2rad(drawn["angle"])
+        c, s = np.cos(angle), np.sin(angle)
+        return _about_centre(((c, -s), (s, c)), size)
 
     def albumentations(self, A: Any) -> list[Any]:
         return [A.Affine(rotate=(-self.degrees, self.degrees), p=1.0)]
@@ -276,10 +277,10 @@ class Stretch(Geometric):
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
         wide, high = (rng.uniform(1 - self.by, 1 + self.by, count) for _ in range(2))
-        return {"wide": torch.from_numpy(wide), "high": torch.from_numpy(high)}
+        return {"wide": wide, "high": high}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
-        return _about_centre(((1 / drawn["wide"], 0), (0, 1 / drawn["high"])), size, drawn["wide"])
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
+        return _about_centre(((1 / drawn["wide"], 0), (0, 1 / drawn["high"])), size)
 
     def albumentations(self, A: Any) -> list[Any]:
         ends = (1 - self.by, 1 + self.by)
@@ -302,10 +303,10 @@ class Shear(Geometric):
         check_between("Shear: degrees", self.degrees, 0, 80)
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        return {"slant": torch.from_numpy(rng.uniform(-self.degrees, self.degrees, count))}
+        return {"slant": rng.uniform(-self.degrees, self.degrees, count)}
 
-    def source(self, size: Size, drawn: Drawn) -> Tensor:
-        return _about_centre(((1, -torch.deg2rad(drawn["slant"]).tan()), (0, 1)), size, drawn["slant"])
+    def source(self, size: Size, drawn: Drawn) -> np.ndarray:
+        return _about_centre(((1, -np.tan(np.deg2rad(drawn["slant"]))), (0, 1)), size)
 
     def albumentations(self, A: Any) -> list[Any]:
         return [A.Affine(shear={"x": (-self.degrees, self.degrees), "y": (0.0, 0.0)}, p=1.0)]
@@ -334,14 +335,14 @@ class LensDistortion(Geometric):
         check_between("LensDistortion: most", self.most, 0, 1)
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        return {"k": torch.from_numpy(rng.uniform(-self.most, self.most, count))}
+        return {"k": rng.uniform(-self.most, self.most, count)}
 
     def bend(self, points: Tensor, size: Size, drawn: Drawn) -> Tensor:
-        """The places ``[N, ..., 2]`` in the old picture for places in the new one, both in pixels (x, y)."""
-        side = torch.tensor([size[1], size[0]], dtype=points.dtype, device=points.device)
+        """The places ``[N, 2, pixels]`` in the old picture for places in the new one, both in pixels (x, y)."""
+        side = torch.tensor([[size[1]], [size[0]]], dtype=points.dtype, device=points.device)
         place = (points + 0.5) / side - 0.5
-        k = drawn["k"].view(-1, *[1] * (points.dim() - 1))
-        r2 = (place**2).sum(-1, keepdim=True)
+        k = torch.from_numpy(drawn["k"]).to(points).view(-1, 1, 1)
+        r2 = (place**2).sum(1, keepdim=True)
         return (place * (1 + k * r2 + k * r2**2) + 0.5) * side - 0.5
 
     def albumentations(self, A: Any) -> list[Any]:
@@ -350,45 +351,58 @@ class LensDistortion(Geometric):
         return [Lens(distort_limit=(-self.most, self.most), mode="camera", p=1.0)]
 
 
-def _matrix(rows: Sequence[Sequence[Any]], like: Tensor) -> Tensor:
-    """``[N, 3, 3]`` from two rows of numbers and tensors ``[N]``; the third row is 0, 0, 1."""
-    entries = [torch.as_tensor(v, dtype=like.dtype, device=like.device).expand_as(like) for row in rows for v in row]
-    zero = torch.zeros_like(like)
-    return torch.stack([*entries, zero, zero, zero + 1], -1).view(-1, 3, 3)
+def _matrix(rows: Sequence[Sequence[Any]]) -> np.ndarray:
+    """``[N, 3, 3]`` from two rows of numbers and arrays ``[N]``; the third row is 0, 0, 1."""
+    matrix = np.zeros((max(np.size(entry) for row in rows for entry in row), 3, 3))
+    matrix[:, 2, 2] = 1
+    for i, row in enumerate(rows):
+        for j, entry in enumerate(row):
+            matrix[:, i, j] = entry
+    return matrix
 
 
-def _about_centre(rows: Sequence[Sequence[Any]], size: Size, like: Tensor) -> Tensor:
+def _about_centre(rows: Sequence[Sequence[Any]], size: Size) -> np.ndarray:
     """The linear map of two rows as ``[N, 3, 3]``, such that the middle of the picture stays where it is."""
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
     (a, b), (c, d) = rows
-    return _matrix(((a, b, x - a * x - b * y), (c, d, y - c * x - d * y)), like)
+    return _matrix(((a, b, x - a * x - b * y), (c, d, y - c * x - d * y)))
 
 
 def look_up(x: Tensor, run: Sequence[Geometric], drawn: Sequence[Drawn]) -> Tensor:
     """Pictures ``x [N, C, H, W]`` after several geometric transforms with drawn parameters, each pixel looked up once.
 
-    From the last transform back to the first: old place = M₁ M₂ … M_k · new place. A lens bends on the way.
+    From the last transform back to the first: old place = M₁ M₂ … M_k · new place. A lens bends on the way. The
+    matrices are multiplied on the CPU: they are small, and the device gets one product.
     """
     sizes = [(x.shape[-2], x.shape[-1])]
     for transform in run:
         sizes.append(transform.new_size(sizes[-1]))
-    down, right = (torch.arange(side, dtype=x.dtype, device=x.device) for side in sizes[-1])
-    columns, rows = torch.meshgrid(right, down, indexing="xy")
-    points = torch.stack([columns, rows, torch.ones_like(rows)]).flatten(1)  # [3, h w]: x, y, 1
-    matrix = torch.eye(3, dtype=x.dtype, device=x.device)
+    points = _pixels(sizes[-1], x.dtype, x.device)
+    matrix = np.eye(3)[None]
     for transform, size, own in zip(reversed(run), reversed(sizes[:-1]), reversed(drawn), strict=True):
         if isinstance(transform, LensDistortion):
-            points = (matrix @ points).mT[..., :2].expand(len(x), -1, 2)
-            points = F.pad(transform.bend(points, size, own), (0, 1), value=1.0).mT
-            matrix = torch.eye(3, dtype=x.dtype, device=x.device)
+            bent = transform.bend(_moved(points, matrix), size, own)
+            points, matrix = F.pad(bent, (0, 0, 0, 1), value=1.0), np.eye(3)[None]
         else:
             matrix = transform.source(size, own) @ matrix
-    places = (matrix @ points)[:, :2].mT.reshape(len(x), *sizes[-1], 2)
-    sides = torch.tensor([x.shape[-1], x.shape[-2]], dtype=x.dtype, device=x.device)
+    height, width = sizes[0]
+    to_unit = np.array([[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]])  # edges at -1 and 1
+    grid = _moved(points, to_unit @ matrix).unflatten(-1, sizes[-1]).permute(0, 2, 3, 1)
     exact = all(transform.whole_pixels for transform in run)
-    return F.grid_sample(
-        x, (2 * places + 1) / sides - 1, "nearest" if exact else "bilinear", "zeros", align_corners=False
-    )
+    return F.grid_sample(x, grid, "nearest" if exact else "bilinear", "zeros", align_corners=False)
+
+
+def _moved(points: Tensor, matrix: np.ndarray) -> Tensor:
+    """Points ``[3, pixels]`` or ``[N, 3, pixels]`` (x, y, 1) by matrices ``[N, 3, 3]``: places ``[N, 2, pixels]``."""
+    return torch.from_numpy(matrix[:, :2]).to(points) @ points
+
+
+@functools.lru_cache(maxsize=16)
+def _pixels(size: Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The pixels of a picture, row by row: ``[3, height · width]``, x, y, 1."""
+    down, right = (torch.arange(side, dtype=dtype, device=device) for side in size)
+    columns, rows = torch.meshgrid(right, down, indexing="xy")
+    return torch.stack([columns, rows, torch.ones_like(rows)]).flatten(1)
 
 
 # Colour ---------------------------------------------------------------------------------------------------------------
@@ -440,7 +454,7 @@ class ColourJitter(Transform):
             )
 
     def draw(self, count: int, size: Size, rng: np.random.Generator) -> Drawn:
-        drawn: Drawn = {name: torch.from_numpy(rng.uniform(*self.ends(name), count)) for name in _COLOURS}
+        drawn: Drawn = {name: rng.uniform(*self.ends(name), count) for name in _COLOURS}
         order = [str(name) for name in rng.permutation(list(_COLOURS))]
         drawn["order"] = tuple(name for name in order if getattr(self, name))  # a factor of 1 does nothing
         return drawn
@@ -449,7 +463,7 @@ class ColourJitter(Transform):
         """Pixels ``x [N, C, H, W]`` in [0, 1] with drawn factors."""
         for name in drawn["order"]:
             if x.shape[1] == 3 or name in ("brightness", "contrast"):
-                x = _COLOURS[name](x, drawn[name].view(-1, 1, 1, 1)).clamp(0, 1)
+                x = _COLOURS[name](x, torch.from_numpy(drawn[name]).to(x).view(-1, 1, 1, 1)).clamp_(0, 1)
         return x
 
     def albumentations(self, A: Any) -> list[Any]:

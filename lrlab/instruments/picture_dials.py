@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from lrlab.transforms import (
     ColourJitter,
@@ -92,7 +92,7 @@ def words_of(drawn: list[Drawn], number: int) -> str:
         for name, values in own.items():
             if name == "flipped":
                 words.append("flipped" if values[number] else "not flipped")
-            elif isinstance(values, Tensor) and ("order" not in own or name in own["order"]):
+            elif isinstance(values, np.ndarray) and ("order" not in own or name in own["order"]):
                 words.append(f"{name} {float(values[number]):.3g}")
     return ", ".join(words) or "unchanged"
 
