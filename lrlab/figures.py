@@ -71,7 +71,7 @@ def figure(
     """
     width, height = size or (WIDTH_PX / _INCH_PX, 1.2 + 2.6 * rows)
     fig = Figure(figsize=(width, height), dpi=_INCH_PX, layout="constrained", facecolor="white")
-    fig.suptitle(textwrap.fill(title, int(width * 13)), x=0.01, ha="left", fontsize=_FONT_SIZE + 2)
+    fig.suptitle(textwrap.fill(title, int(width * 11)), x=0.01, ha="left", fontsize=_FONT_SIZE + 2)
     axes = fig.subplots(
         rows,
         columns,
