@@ -11,7 +11,8 @@ counts as no training: as advice of the smallest rate of the sweep.
 The constants of our rules were fitted on the tasks that say "chosen on". The figures of the other half were seen, too,
 while the rules were made: no blind test, and a small one.
 
-All figures go to finder_regret.json, beside this file, and the regrets to lrlab/finder_regret.csv, which lecture 6 shows.
+All figures go to finder_regret.json, beside this file, and the regrets to lrlab/finder_regret.csv, which lecture 6
+shows.
 """
 
 from __future__ import annotations
