@@ -407,9 +407,9 @@ def nine_tenths_over_3(test: RangeTest) -> float:
     through a few steps of a range test is too large for some hundred. A slow network may learn next to nothing in a
     range test. If its loss explodes all the same, the advice is a tenth of the rate at which that begins.
 
-    The constants were fitted on half of the tasks of ``benchmarks/bench_finder.py``. The other half was seen, too, while
-    the rule was made, so the figures there are no blind test: among tasks of this size the median regret is below that
-    of other libraries' rules by little.
+    The constants were fitted on half of the tasks of ``benchmarks/bench_finder.py``. The other half was seen while the
+    rule was made, so the figures there are no blind test: on them the median regret is below that of other libraries'
+    rules by little.
     """
     try:
         return _when_done(test, 0.9) / 3
