@@ -406,6 +406,8 @@ def test_the_curves_are_medians_and_quartiles() -> None:
     )
     designer.turn("lr", 0.06)
     assert designer._trained()[0][2] is False  # measured before the change
+    assert designer.verdict().startswith("Constant (before the change): validation loss")
+    assert "Constant (before the change): validation loss" in designer.alt
     assert "before the change" in [line.get_label() for line in designer.figure().axes[1].get_lines()][0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,11 +104,18 @@ class Comparison:
         medians = [float(np.median(values)) if over else math.nan for values in (val_loss, val_accuracy)]
         return LossCurve(steps, quartiles(means), int(diverged.sum()), *medians)
 
-    def verdict(self) -> str:
-        """What came of it, the best first: the validation loss and accuracy at the end, medians over the seeds."""
+    def verdict(self, notes: Mapping[int, str] | None = None) -> str:
+        """What came of it, the best first: the validation loss and accuracy at the end, medians over the seeds.
+
+        Args:
+            notes: what else is to be said of a design, by its number.
+        """
+        about = {number: f" ({note})" for number, note in (notes or {}).items()}
         known = zip(self.entries, self.curves, strict=False)
         ranked = sorted(known, key=lambda pair: (math.isnan(pair[1].val_loss), pair[1].val_loss))
-        return "; ".join(f"{entry.name}: {_in_words(curve, self.seeds)}" for entry, curve in ranked)
+        return "; ".join(
+            f"{entry.name}{about.get(entry.number, '')}: {_in_words(curve, self.seeds)}" for entry, curve in ranked
+        )
 
 
 def binned(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -308,7 +308,7 @@ class PickerPage {
 
   typed() {
     const words = this.field.value.trim();
-    const number = Number(words.replace(/,/g, ""));
+    const number = Number(/^[1-9]\d{0,2}(,\d{3})+$/.test(words) ? words.replace(/,/g, "") : words); // 0,05 is no 5
     // What is no number goes to the kernel as it is: its error says what is allowed.
     this.link.ask({ do: "typed", lr: words === "" || Number.isNaN(number) ? words : number }, "choice");
   }
@@ -323,6 +323,7 @@ class PickerPage {
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.state?.step || event.button) return;
       canvas.setPointerCapture(event.pointerId);
+      canvas.focus({ preventScroll: true }); // a number still in the field is taken before this choice, not after it
       this.dragging = true;
       this.choose(picture.rate(event.offsetX));
     });

@@ -70,7 +70,7 @@ class Card {
     }
     const commit = () => {
       const typed = node.value.trim();
-      const number = Number(typed.replace(/,(?=\d{3}\b)/g, ""));
+      const number = Number(/^[1-9]\d{0,2}(,\d{3})+$/.test(typed) ? typed.replace(/,/g, "") : typed); // 0,005 is no 5
       node.dataset.shown = "";
       // What is no number goes to the kernel as it is: its error says what is allowed.
       this.turn(name, typed === "" || Number.isNaN(number) ? typed : number);

@@ -149,10 +149,16 @@ class ScheduleDesigner(Board):
         return self._comparison.result if self._comparison else None
 
     def verdict(self) -> str:
-        """What came of the training, the best design first: medians over the seeds."""
+        """What came of the training, the best design first: medians over the seeds.
+
+        A design that was changed or removed since is said to be so: what was measured is of the one before.
+        """
         if self._comparison is None or not self._comparison.curves:
             return "nothing was trained yet"
-        return self._comparison.verdict()
+        now = {design.number: design.schedule for design in self._designs}
+        entries = self._comparison.entries
+        notes = {it.number: "before the change" for it in entries if now.get(it.number) != it.schedule}
+        return self._comparison.verdict(notes | {it.number: "removed" for it in entries if it.number not in now})
 
     def _trained(self) -> list[tuple[Entry, LossCurve, bool]]:
         """What was measured of the designs that are still on the plot, and whether each is unchanged since."""
@@ -192,7 +198,8 @@ class ScheduleDesigner(Board):
     def _headline(self) -> str:
         assert self._comparison is not None
         seeds = f"{self._comparison.seeds} seeds" if self._comparison.seeds > 1 else "one seed"
-        ended = [(curve.val_loss, entry.name) for entry, curve, _ in self._trained() if math.isfinite(curve.val_loss)]
+        known = [(curve.val_loss, entry.name) for entry, curve, same in self._trained() if same]
+        ended = [(loss, name) for loss, name in known if math.isfinite(loss)]
         if len(ended) < 2:
             return f"their losses under {seeds}"
         return f"{min(ended)[1]} ends with the lowest validation loss ({seeds})"

@@ -11,6 +11,7 @@ import { Link } from "./link.js";
 
 const [WAITING, TRAINING, DONE, DIVERGED] = [0, 1, 2, 3]; // how far a point is (sweep_picture.py)
 const [LOWER, MEDIAN, UPPER, PHASE] = [0, 1, 2, 3]; // the columns of a point
+const TITLES = ["loss, smoothed (log)", "loss (log)"]; // of the loss curves: the first one that there is room for
 
 /** Everything the two pictures show. */
 class Findings {
@@ -157,7 +158,7 @@ class LandPicture {
     const ends = [axis.values[0] * (1 - 1e-6), axis.values.at(-1) * (1 + 1e-6)]; // float32 rates are a little beside the round ones
     const wanted = Math.max(2, Math.floor(frame.width / 62));
     xAxis(ctx, frame.y + frame.height + 6, x, wide ? logTicks(ends, wanted) : linearTicks(ends, wanted), short, colour);
-    this.names(ctx, frame, axis.label, `${findings.measure}${findings.higher ? "" : " (log)"}`, colour);
+    this.names(ctx, frame, axis.label, `${findings.measure}${findings.higher ? " (log of the errors)" : " (log)"}`, colour);
 
     const top = (value) => Math.min(Math.max(Number.isFinite(value) ? y(value) : value > 0 ? frame.y : frame.y + frame.height, frame.y), frame.y + frame.height);
     const known = findings.all.filter((point) => Number.isFinite(findings.get(point, MEDIAN)));
@@ -169,8 +170,8 @@ class LandPicture {
     const lost = findings.all.filter((point) => findings.get(point, PHASE) === DIVERGED);
     if (lost.length) {
       const px = x(axis.values[lost[0]]);
-      const left = px > frame.x + frame.width / 2;
-      within(ctx, { textAlign: left ? "right" : "left" }, () => text(ctx, "diverged", px + (left ? -10 : 10), frame.y, colour("alarm"), colour("paper")));
+      const room = px + 60 < frame.x + frame.width; // below the crosses, for beside them is a point that did not diverge
+      within(ctx, { textAlign: room ? "left" : "right" }, () => text(ctx, "diverged", px + (room ? -5 : 5), frame.y + 17, colour("alarm"), colour("paper")));
     }
     this.label(ctx, (point) => [x(axis.values[point]), top(findings.get(point, MEDIAN))], frame, colour);
   }
@@ -271,7 +272,8 @@ class LandPicture {
     const [columns, rows] = findings.counts;
     const each = (n, room) => Math.max(1, Math.ceil(n / Math.max(1, Math.floor(room))));
     within(ctx, { textAlign: "center", textBaseline: "top", fillStyle: colour("muted") }, () => {
-      const every = each(columns, frame.width / 48);
+      const widest = Math.max(...findings.axes[0].values.map((value) => ctx.measureText(short(value)).width));
+      const every = each(columns, frame.width / Math.max(48, widest + 8));
       findings.axes[0].values.forEach((value, i) => i % every || ctx.fillText(short(value), frame.x + ((i + 0.5) * frame.width) / columns, frame.y + frame.height + 6));
     });
     within(ctx, { textAlign: "right", fillStyle: colour("muted") }, () => {
@@ -409,8 +411,11 @@ class LossPicture {
     const { x } = this;
     yAxis(ctx, frame, y, logTicks(domain, Math.max(2, Math.floor(frame.height / 30))), short, colour);
     xAxis(ctx, frame.y + frame.height + 6, x, linearTicks([0, state.steps], frame.width / 64).filter(Number.isInteger), count, colour);
+    const room = frame.width + 44 - 14 - ctx.measureText(state.name).width; // the name of the run stands in the title's line,
+    const title = TITLES.find((words) => ctx.measureText(words).width < room); // or below it where there is no room
+    const top = frame.y + (title ? -13 : 10);
     within(ctx, { fillStyle: colour("muted") }, () => {
-      ctx.fillText("loss, smoothed (log)", frame.x - 44, frame.y - 13);
+      ctx.fillText(title ?? TITLES[0], frame.x - 44, frame.y - 13);
       ctx.textAlign = "center";
       ctx.fillText("step", frame.x + frame.width / 2, frame.y + frame.height + 30);
     });
@@ -424,8 +429,8 @@ class LossPicture {
       within(ctx, { lineWidth: 2 }, () => line(ctx, this.length, at(chosen)));
     });
     within(ctx, { textAlign: "right" }, () => {
-      text(ctx, state.name, frame.x + frame.width, frame.y - 13, colour("ink"), colour("paper"));
-      if (state.fate) text(ctx, state.fate, frame.x + frame.width - 4, frame.y + 10, colour("alarm"), colour("paper"));
+      text(ctx, state.name, frame.x + frame.width, top, colour("ink"), colour("paper"));
+      if (state.fate) text(ctx, state.fate, frame.x + frame.width - 4, title ? top + 23 : top + 17, colour("alarm"), colour("paper"));
     });
     if (this.cursor !== null) this.rule(ctx, x, y, chosen, colour);
   }

@@ -95,10 +95,30 @@ def test_a_click_on_the_curve_chooses(picker: Page) -> None:
     picker.notebook.wait_for("picker.lr == picker.suggestions['steepest']")
 
 
+def test_a_click_counts_after_a_number_that_was_typed(picker: Page) -> None:
+    made(picker)
+    field = picker.control("chosen learning rate")
+    field.fill("nan")
+    field.press("Enter")
+    picker.root.get_by_role("alert").wait_for()
+    field.fill("0.05")
+    field.press("Enter")
+    picker.notebook.wait_for("picker.lr == 0.05")
+    box = picker.canvas.bounding_box()
+    picker.page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])
+    picker.notebook.wait_for("0.001 < picker.lr < 0.02")
+    picker.page.wait_for_timeout(300)  # nothing comes after it
+    assert picker.notebook.value("picker.lr") < 0.02
+
+
 def test_what_is_no_rate_is_refused_in_words(picker: Page) -> None:
     chosen = made(picker)
     field = picker.control("chosen learning rate")
-    for typed, words in (("-1", "lr must be greater than 0"), ("steepest", "lr must be a number")):
+    for typed, words in (
+        ("-1", "lr must be greater than 0"),
+        ("steepest", "lr must be a number"),
+        ("0,05", "got '0,05'"),
+    ):
         field.fill(typed)
         field.press("Enter")
         picker.root.get_by_role("alert").get_by_text(words).wait_for()
