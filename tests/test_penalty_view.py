@@ -117,7 +117,7 @@ def test_only_the_proximal_step_makes_zeros() -> None:
         view = PenaltyView(name, lam=0.01, per_class=10)
         view.play(steps=60)
         view.wait()
-        assert view.zeros == 0 and np.abs(view.weights()).mean() < np.abs(view._trainee.first.numpy()).mean()
+        assert view.zeros < 1e-3 and np.abs(view.weights()).mean() < np.abs(view._trainee.first.numpy()).mean()
 
 
 def test_a_turn_takes_effect_in_the_network_and_reset_begins_anew(trained: PenaltyView) -> None:

@@ -272,7 +272,7 @@ figures.show(view.figure(), alt=view.alt)
 #
 # (1) No: the path of L2 runs into 0 without touching an axis. (2) w₂ at about 0.012, w₁ at about 0.03; from there on
 # everything is 0. (3) Wherever the minimum lies more than about twice as far up as to the right. (4) More than half of
-# the weights, at next to no cost in right answers; by gradient, none.
+# the weights, at next to no cost in right answers; by gradient, none, or one or two by accident.
 # </details>
 #
 # **Say.** If you answered (4), you met the catch. The gradient of λ|w| is λ or −λ however near to 0 you are. A step of
@@ -306,7 +306,7 @@ for ax, (name, w) in zip(axes, weights.items(), strict=True):
     share = shares[name]
     ax.hist(w[w != 0].clamp(-0.3, 0.3), 61, weights=torch.full(((w != 0).sum(),), 100 / w.numel()), color="#0072B2")
     ax.plot([0, 0], [1e-3, max(100 * share, 1e-3)], color="#D55E00", linestyle="-", linewidth=4)
-    ax.set_title(f"{name}\n{100 * share:.0f} % zeros" if share else f"{name}\nno zeros", fontsize=9)
+    ax.set_title(f"{name}\n{100 * share:.0f} % zeros", fontsize=9)
     ax.set(yscale="log", ylim=(0.01, 100), xlim=(-0.3, 0.3), xlabel="weight")
 axes[0].set_ylabel("share of the weights / %")
 words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
@@ -317,8 +317,8 @@ gone = {name: (w == 0).double().mean(1) for name, w in weights.items()}
 tiny = {name: (w.abs() < 1e-3).double().mean(1) for name, w in weights.items()}
 length = {name: w.norm(dim=1) for name, w in weights.items()}
 evidence.verdict("proximal L1 leaves over 25 % of the weights 0 in 8 of 8", bool((gone["L1 proximal"] > 0.25).all()))
-none = bool((gone["L1 by gradient"] == 0).all() and (gone["L2"] == 0).all())
-evidence.verdict("L1 by gradient and L2 leave no weight exactly 0", none)
+none = bool((gone["L1 by gradient"] < 1e-3).all() and (gone["L2"] < 1e-3).all())  # a sum may be 0 by accident
+evidence.verdict("under L1 by gradient and L2 less than one weight in a thousand is exactly 0", none)
 near = bool((tiny["L1 by gradient"] > 0.45).all() and (tiny["L2"] < 0.1).all())
 evidence.verdict("but L1 by gradient leaves over 45 % of them below 0.001, L2 less than 10 %", near)
 evidence.verdict("L2 makes the weights at least 10 % shorter", bool((length["L2"] < 0.9 * length["none"]).all()))
