@@ -17,6 +17,12 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** The number in a typed text; NaN if there is none. Commas part thousands only: 1,000 is a number, and 0,05 is not 5. */
+export function numberIn(typed) {
+  if (typed === "") return NaN;
+  return Number(/^[1-9]\d{0,2}(,\d{3})+$/.test(typed) ? typed.replace(/,/g, "") : typed);
+}
+
 // Jupyter's own shortcuts must leave the keys of a control alone; it looks for this on the control itself.
 export const KEYS = { "data-lm-suppress-shortcuts": "true" };
 
@@ -120,9 +126,9 @@ export class Knob {
 
   commit() {
     const typed = this.field.value.trim();
-    const number = Number(typed.replace(/,/g, ""));
+    const number = numberIn(typed);
     // What is no number goes to the kernel as it is: its error says what is allowed.
-    this.turn(typed === "" || Number.isNaN(number) ? typed : number, false);
+    this.turn(Number.isNaN(number) ? typed : number, false);
   }
 
   onKey(event) {

@@ -4,7 +4,7 @@
 import {
   Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, short, text, within, xAxis, yAxis,
 } from "./canvas.js";
-import { DASHES, KEYS, button, chip, floats, h, icon, write } from "./controls.js";
+import { button, chip, DASHES, floats, h, icon, KEYS, numberIn, write } from "./controls.js";
 import { Link } from "./link.js";
 
 // The columns of a row, one row for each rate that was tested (range_test_picker.py).
@@ -308,9 +308,9 @@ class PickerPage {
 
   typed() {
     const words = this.field.value.trim();
-    const number = Number(/^[1-9]\d{0,2}(,\d{3})+$/.test(words) ? words.replace(/,/g, "") : words); // 0,05 is no 5
+    const number = numberIn(words);
     // What is no number goes to the kernel as it is: its error says what is allowed.
-    this.link.ask({ do: "typed", lr: words === "" || Number.isNaN(number) ? words : number }, "choice");
+    this.link.ask({ do: "typed", lr: Number.isNaN(number) ? words : number }, "choice");
   }
 
   onFieldKey(event) {

@@ -3,7 +3,7 @@
 // schedule_designer.py describes the messages.
 
 import { count, short } from "./canvas.js";
-import { KEYS, button, chip, floats, h, icon, offer, select, write } from "./controls.js";
+import { button, chip, floats, h, icon, KEYS, numberIn, offer, select, write } from "./controls.js";
 import { DesignPicture } from "./designer_plot.js";
 import { Link } from "./link.js";
 
@@ -70,10 +70,10 @@ class Card {
     }
     const commit = () => {
       const typed = node.value.trim();
-      const number = Number(/^[1-9]\d{0,2}(,\d{3})+$/.test(typed) ? typed.replace(/,/g, "") : typed); // 0,005 is no 5
+      const number = numberIn(typed);
       node.dataset.shown = "";
       // What is no number goes to the kernel as it is: its error says what is allowed.
-      this.turn(name, typed === "" || Number.isNaN(number) ? typed : number);
+      this.turn(name, Number.isNaN(number) ? typed : number);
     };
     const node = h("input", {
       type: "text", autocomplete: "off", spellcheck: "false", size: 8, ...about, onchange: commit,
