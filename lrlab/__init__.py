@@ -20,7 +20,8 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import data, evidence, figures, instruments, models, optim, rules, schedules, search, surfaces
+    from lrlab import augmentation, data, dropout, evidence, figures, instruments, models, optim
+    from lrlab import regularization, rules, schedules, search, surfaces
     from lrlab.finder import range_test
     from lrlab.run import Run
     from lrlab.sweeps import sweep
@@ -29,14 +30,17 @@ __version__ = version("lrlab")
 
 __all__ = [
     "Run",
+    "augmentation",
     "data",
     "doctor",
+    "dropout",
     "evidence",
     "figures",
     "instruments",
     "models",
     "optim",
     "range_test",
+    "regularization",
     "rules",
     "schedules",
     "search",
@@ -45,8 +49,8 @@ __all__ = [
     "sweep",
 ]
 
-# Public classes and functions, and the module each lives in.
-_HOME = {"Run": "run", "range_test": "finder", "sweep": "sweeps"}  # what is no module, and where it lives
+# What is no module, and the module it lives in.
+_HOME = {"Run": "run", "range_test": "finder", "sweep": "sweeps"}
 
 
 def __getattr__(name: str) -> object:
