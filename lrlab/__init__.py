@@ -20,8 +20,21 @@ from lrlab.doctor import doctor
 from lrlab.source import source
 
 if TYPE_CHECKING:
-    from lrlab import augmentation, data, dropout, evidence, figures, instruments, models, optim
-    from lrlab import regularization, rules, schedules, search, surfaces
+    from lrlab import (
+        augmentation,
+        data,
+        dropout,
+        evidence,
+        figures,
+        instruments,
+        models,
+        optim,
+        regularization,
+        rules,
+        schedules,
+        search,
+        surfaces,
+    )
     from lrlab.finder import range_test
     from lrlab.run import Run
     from lrlab.sweeps import sweep
