@@ -176,6 +176,7 @@ lrlab.doctor()
 # | grid search | tìm kiếm theo lưới | pencarian kisi |
 # | Hessian (matrix) | ma trận Hesse | matriks Hesse |
 # | hyperparameter | siêu tham số | hiperparameter |
+# | label-preserving | giữ nguyên nhãn | mempertahankan label |
 # | layer | tầng | lapisan |
 # | learning rate | tốc độ học | laju pembelajaran |
 # | learning-rate schedule | lịch tốc độ học | jadwal laju pembelajaran |
@@ -198,10 +199,12 @@ lrlab.doctor()
 # | regret | độ hối tiếc | penyesalan (regret) |
 # | regularisation | chính quy hoá | regularisasi |
 # | saddle point | điểm yên ngựa | titik pelana |
+# | soft label | nhãn mềm | label lunak |
 # | spread (over seeds) | độ phân tán | sebaran |
 # | step | bước | langkah |
 # | stochastic gradient descent (SGD) | hạ gradient ngẫu nhiên | penurunan gradien stokastik |
 # | sweep | quét (siêu tham số) | sapuan (hiperparameter) |
+# | test-time augmentation | tăng cường lúc kiểm tra | augmentasi saat uji |
 # | training, validation, test set | tập huấn luyện, kiểm định, kiểm tra | data latih, validasi, uji |
 # | transfer learning | học chuyển giao | pembelajaran transfer |
 # | trial | lần thử | percobaan |
