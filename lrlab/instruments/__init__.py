@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lrlab.instruments.adaptive_view import AdaptiveView
     from lrlab.instruments.augmentation_view import AugmentationView
+    from lrlab.instruments.dropout_view import DropoutView
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdaptiveView",
     "AugmentationView",
+    "DropoutView",
     "LiveTuner",
     "PenaltyView",
     "Race",
@@ -29,6 +31,7 @@ __all__ = [
 _HOME = {  # the module each name lives in
     "AdaptiveView": "adaptive_view",
     "AugmentationView": "augmentation_view",
+    "DropoutView": "dropout_view",
     "LiveTuner": "live_tuner",
     "PenaltyView": "penalty_view",
     "Race": "race",

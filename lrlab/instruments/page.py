@@ -113,3 +113,10 @@ class AugmentationPage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "augmentation_view.js")
     _css = style("theme.css", "controls.css", "augmentation_view.css")
+
+
+class DropoutPage(Page):
+    """The dropout view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "dropout_view.js")
+    _css = style("theme.css", "controls.css", "dropout_view.css")
