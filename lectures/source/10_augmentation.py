@@ -166,7 +166,7 @@ evidence.verdict("shifted: under 70 % right", bool((answers["shifted"] == y).flo
 # writing, traffic signs with arrows, and X-rays of the chest (the heart is on the left) it is a false statement.
 #
 # ## 2 · What do twenty pictures of a class lack?
-# *About 15 minutes; the cells run in 24 s.*
+# *About 15 minutes; the cells run in 20 s.*
 #
 # Now we train with 20 images per class, other ones for every seed, and always for the same number of steps. The
 # validation set stays as it is.
@@ -263,14 +263,14 @@ four = Pipeline((Translate(1), Rotate(10), stretch(0.1), shear(10)))
 helps = {"as they are": None, "colour": ColourJitter(0.4, 0.4), "turned": Rotate(10), "shifted": Translate(1),
          "all four": four}
 arms = {name: arm(glyphs, transform) for name, transform in helps.items()}
-letters = evidence.compare(arms, steps=400, metric="val_accuracy", seeds=6, progress=False)
+letters = evidence.compare(arms, steps=400, metric="val_accuracy", seeds=5, progress=False)
 
 # %% tags=["nbval-ignore-output"]
 letters.show("Glyphs: the shift alone wins most of it, colour next to nothing")
 
 # %%
-letters.better("turned", than="as they are", in_at_least=5)
-letters.better("shifted", than="turned", in_at_least=6)
+letters.better("turned", than="as they are", in_at_least=4)
+letters.better("shifted", than="turned", in_at_least=5)
 won = torch.tensor(letters.values["all four"] - letters.values["as they are"])
 evidence.verdict("all four together win over 15 points in every seed", bool((won > 0.15).all()), str(won))
 light = torch.tensor(letters.values["colour"] - letters.values["as they are"])
@@ -288,8 +288,8 @@ evidence.verdict("colour moves the accuracy by less than 5 points in every seed"
 # ## 3 · What is half a 3 and half an 8?
 # *About 12 minutes; the cells run in 11 s.*
 #
-# All transforms so far were meant to keep the label. **Mixup** does not even try: it lays two pictures over one another, and the
-# label becomes a share of each, a **soft label**:
+# All transforms so far were meant to keep the label. **Mixup** does not even try: it lays two pictures over one
+# another, and the label becomes a share of each, a **soft label**:
 #
 # $$\tilde x = \lambda x + (1-\lambda)\,x' \qquad \tilde y = \lambda y + (1-\lambda)\,y' \qquad
 # \lambda \sim \mathrm{Beta}(\alpha, \alpha)$$
