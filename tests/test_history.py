@@ -34,15 +34,19 @@ def test_a_million_steps_fit_in_100_mb():
     assert peak < 100e6
 
 
+def tensors_with_a_graph():
+    return sum(issubclass(type(thing), torch.Tensor) and thing.grad_fn is not None for thing in gc.get_objects())
+
+
 def test_steps_leave_no_objects_behind():
     """Neither a graph nor anything else stays per step, beyond the 24 bytes of its row and the bounded snapshots."""
     run = Run("mlp", "digits", lr=0.01, checkpoint_mb=1).train(1000, progress=False)
     gc.collect()
-    before = len(gc.get_objects())
+    before, graphs = len(gc.get_objects()), tensors_with_a_graph()
     run.train(3000, progress=False)
     gc.collect()
     assert len(gc.get_objects()) - before < 500
-    assert not any(issubclass(type(thing), torch.Tensor) and thing.grad_fn is not None for thing in gc.get_objects())
+    assert tensors_with_a_graph() <= graphs  # other tests may have left some
     assert run.checkpoints.megabytes < 1.1
 
 
