@@ -143,7 +143,7 @@ def test_a_page_is_answered_at_once(view: DropoutView) -> None:
     fake = FakePage()
     view._belongings.page = fake  # type: ignore[assignment]
     view._publish_picture = lambda: setattr(view, "_pictured", view._picture_key())  # type: ignore[method-assign]
-    expected = [
+    expected: list[tuple[dict[str, Any], str, Any]] = [
         ({"do": "hello"}, "masks", 1),
         ({"do": "step"}, "masks", 2),
         ({"do": "turn", "knob": "p", "value": 0.25}, "p", 0.25),

@@ -9,7 +9,7 @@
 # estimate it, and say what the usual shortcut computes; choose p by a sweep; and tell the three cases in which dropout
 # costs more than it gives.
 #
-# Five sections, about 50 minutes of your time. The cells need some 50 seconds of the machine's, on two CPU cores.
+# Five sections, about 55 minutes of your time. The cells need some 40 seconds of the machine's, on two CPU cores.
 
 # %%
 from dataclasses import replace
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 import lrlab
-from lrlab import analysis, data, dropout, evidence, figures, source, sweep
+from lrlab import analysis, data, dropout, evidence, figures, instruments, source, sweep
 from lrlab.data import Split
 
 assert lrlab.__version__.startswith("0.1"), f"written for lrlab 0.1, this is {lrlab.__version__}: run make install"
@@ -40,20 +40,39 @@ def net(p, hidden=(128, 128)):
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
-def train(p, dataset=few, hidden=(128, 128), steps=300):
-    return sweep(lambda: net(p, hidden), dataset, lr=0.1, batch_size=20, steps=steps, seeds=8, how="looped",
+def train(p, dataset=few, hidden=(128, 128), steps=200):
+    return sweep(lambda: net(p, hidden), dataset, lr=0.15, batch_size=20, steps=steps, seeds=8, how="looped",
                  keep_weights=True, progress=False)
 
 
 # %% [markdown]
 # ## 9.1 What does a unit learn when it cannot rely on the others?
-# <small>About 12 minutes; the cells run in 7 s.</small>
+# <small>About 14 minutes; the cells run in 5 s.</small>
 #
 # In an ordinary network units make deals: "I count every loop, and you subtract the sixes." Such a **co-adaptation**
 # fits the training images well. If one partner errs on a new image, the deal errs.
 #
 # With dropout no unit knows who will be there in the next step. So what matters must be known to several of them: the
-# network learns a **redundant representation**. Redundancy can be measured. You need only take units away.
+# network learns a **redundant representation**.
+#
+# **Your turn.** A network with 16 + 16 hidden units, and a mask. (1) Press **step** a few times: how many of the 32
+# units go, and does the answer change? (2) Press **play** until there are 60 masks. Each dot is what one mask says.
+# Where is their average, and where does the network with all units stand? (3) Turn p to 0.9, then to 0.1. Keyboard:
+# <kbd>Tab</kbd> to the network, then <kbd>→</kbd> for a new mask and <kbd>↓</kbd> for another digit.
+
+# %%
+view = instruments.DropoutView(p=0.5)
+view
+
+# %% tags=["nbval-ignore-output"]
+if view.masks == 1:  # nobody has played
+    view.step(59)
+view.pause()
+figures.show(view.figure(), alt=view.alt)
+
+# %% [markdown]
+# The masks disagree a good deal, and yet their average leans the right way. Redundancy can be measured: you need only
+# take units away.
 #
 # <details><summary><b>Predict.</b> Two networks get about 91 % of new digits right, one trained without dropout, one
 # with p = 0.5. Now remove a random three quarters of the hidden units of both, for every image another set, and scale
@@ -117,7 +136,7 @@ evidence.verdict("after model.eval() they give one", torch.equal(model(x), model
 
 # %% [markdown]
 # ## 9.2 What must change when nobody is dropped any more?
-# <small>About 9 minutes; the cells run in 1 s.</small>
+# <small>About 11 minutes; the cells run in 1 s.</small>
 #
 # A unit adds two inputs, a = w₁x₁ + w₂x₂, and each of them is there with probability p = ½.
 #
@@ -152,6 +171,10 @@ for keep in (0.5, 0.8):
     evidence.verdict(f"keep = {keep}: the mean over all 1,024 masks is the sum at inference, to 12 digits", same)
 
 # %% [markdown]
+# **Your turn.** Go back to the view. Switch its **mode** to inference and back, in both **forms**: in which of them
+# does a kept unit hand on more than it has, and in which do all units hand on less? Press **step** a few times and
+# compare the two means in the histogram: over the masks, training comes out as inference does.
+#
 # The conversion is `p_drop = 1 − p_keep`; under the same mask the outputs differ by the factor `keep`, always, so one
 # network can be turned into the other by scaling the weights behind it.
 
@@ -170,7 +193,7 @@ evidence.verdict("Dropout(keep=0.8) is 0.8 times torch's dropout(p=0.2), to 12 d
 # p, find out whose it is.
 #
 # ## 9.3 How many networks is that?
-# <small>About 14 minutes; the cells run in 8 s.</small>
+# <small>About 12 minutes; the cells run in 7 s.</small>
 #
 # Every mask is a network of its own, and all of them share their weights. A layer of 4,096 units, as in AlexNet, has
 # 2⁴⁰⁹⁶ of them.
@@ -232,7 +255,7 @@ best = 100 * float(right(exact[0]))
 ax.hist(100 * singles[0], bins=np.arange(10, 95, 2), color=figures.PALETTE[5], edgecolor="white", linewidth=0.4)
 ax.axvline(best, color=figures.PALETTE[1], linestyle="--")
 ax.annotate("their average ", (best, 0.93), xycoords=("data", "axes fraction"), ha="right", color="#A34700")
-ax.annotate("single masks", (22, 90), color="#1F5F87")
+ax.annotate("single masks", (17, 110), color="#1F5F87")
 ax.set(xlabel="right of 300 new digits / %", ylabel="masks (of 4,096)", xlim=(8, 96))
 ahead = int((singles[0] > right(exact[0])).sum())
 figures.show(fig, alt=f"Single masks get {100 * singles[0].min():.0f} to {100 * singles[0].max():.0f} % right, "
@@ -314,16 +337,16 @@ evidence.verdict("the scaled network's loss is lower than the exact average's, i
 # separate networks, and weaker.
 #
 # ## 9.4 Which p?
-# <small>About 10 minutes; the cells run in 25 s.</small>
+# <small>About 10 minutes; the cells run in 15 s.</small>
 #
-# Ask the machine: four values of p, eight seeds, 300 steps each. And ask it twice: once with the 200 labels as they
+# Ask the machine: four values of p, eight seeds, 200 steps each. And ask it twice: once with the 200 labels as they
 # are, once with 30 % of them replaced by a random digit. That is not as odd as it sounds. Labels that people make on a
 # Friday afternoon are wrong, and who learns those by heart learns nonsense.
 #
 # <details><summary><b>Predict.</b> Where will p = 0.5 help more, and with what: the share of right answers, the loss,
 # or both?</summary>
 #
-# With wrong labels it helps both, and a lot. With clean labels it helps the loss, and hardly the answers. The loss also
+# With wrong labels it helps both, the answers a lot. With clean labels it helps the loss, and hardly the answers. The loss also
 # counts how *sure* a network is, and dropout's main gift on clean data is that the network is less sure of its errors.
 # </details>
 
@@ -398,11 +421,11 @@ evidence.verdict("clean labels: p = 0.8 has a higher loss than no dropout in at 
 #
 # <details><summary><b>Predict.</b> Three cases with p = 0.5: the network from above on 200 digits; one of 12 + 12
 # hidden units on the same 200; the network from above on all 1,197 digits. In which is the loss higher than without
-# dropout, after the same 300 steps?</summary>
+# dropout, after the same 200 steps?</summary>
 #
 # In the second, and by far: on average 6 of 12 units are left, and that is not enough for ten digits. In the third you
-# win about nothing: the data itself forbids most of what could be learned by heart. "Dropout always helps a little" is
-# what these two are here to refute.
+# win nothing and lose a little: the data itself forbids most of what could be learned by heart, and learning under
+# masks takes longer. "Dropout always helps a little" is what these two are here to refute.
 # </details>
 
 # %%
@@ -428,8 +451,8 @@ figures.show(fig, alt=f"Validation loss with dropout over that without, medians 
 
 # %%
 large, little, plenty = ratios.values()
-evidence.verdict("small network: dropout raises the loss by over a quarter in at least 7 of 8 seeds",
-                 int((little > 1.25).sum()) >= 7, f"{list(little)}")
+evidence.verdict("small network: dropout raises the loss by over a half in at least 6 of 8 seeds",
+                 int((little > 1.5).sum()) >= 6, f"{list(little)}")
 evidence.verdict("much data: it lowers the loss by less than 10 % in at least 7 of 8", int((plenty > 0.9).sum()) >= 7)
 
 # %% [markdown]
