@@ -346,8 +346,9 @@ evidence.verdict("the scaled network's loss is lower than the exact average's, i
 # <details><summary><b>Predict.</b> Where will p = 0.5 help more, and with what: the share of right answers, the loss,
 # or both?</summary>
 #
-# With wrong labels it helps both, the answers a lot. With clean labels it helps the loss, and hardly the answers. The loss also
-# counts how *sure* a network is, and dropout's main gift on clean data is that the network is less sure of its errors.
+# With wrong labels it helps both, the answers a lot. With clean labels it helps the loss, and hardly the answers. The
+# loss also counts how *sure* a network is, and dropout's main gift on clean data is that the network is less sure of
+# its errors.
 # </details>
 
 # %%
