@@ -10,7 +10,7 @@
 # early without fooling yourself; and tell the two things apart that are both called "weight decay".
 #
 # Five sections, about 55 minutes of your time. The cells need some 45 seconds of the machine's, on two CPU cores.
-# The two decays have met you in [lecture 4](04_adaptive.ipynb), the sweep in
+# You have met the two decays in [lecture 4](04_adaptive.ipynb), and the sweep in
 # [lecture 6](06_finding_the_rate.ipynb).
 
 # %%
@@ -55,8 +55,8 @@ def arm(every=0, each=10, **changes):  # a function of the seed, as `evidence.co
 # on the other images do: fall too, but less; fall and then stay level; fall and then rise? And the share of right
 # answers?</summary>
 #
-# The validation loss **falls and then rises**. The accuracy does *not* fall with it: it stays level. Most people say
-# "both get worse". Look at the curves before you read on.
+# The validation loss **falls and then rises**. The accuracy does *not* fall with it: it stays level. If you said
+# "both get worse", you are in good company. Look at the curves before you read on.
 # </details>
 
 # %%
@@ -87,7 +87,7 @@ top.set(ylabel="loss\n(12 draws: median, quartiles)", ylim=(0, 2.6))
 low.set(xlabel="step", ylabel="right / %", ylim=(0, 100), xlim=(0, 300))
 [figures.direct_labels(ax) for ax in (top, low)]
 figures.show(fig, alt=f"Validation loss: lowest {lowest:.2f} at step {steps[turn]:.0f}, then {last:.2f}. Training "
-             f"loss: {np.median(trained[:, -30:]):.2f}. Right answers: {100 * np.median(right[:, -1]):.0f} %.")
+             f"loss: {np.median(trained[:, -30:]):.2f}. Right answers: level at {100 * np.median(right[:, -1]):.0f} %.")
 
 # %%
 rise = losses[:, -1] / losses.min(1)
@@ -125,10 +125,13 @@ more.better("100 of each", than="10 of each", in_at_least=6)
 # | $\lambda$ | its strength: what a unit of R costs | loss per unit of R |
 #
 # This one is called **L2**. Its gradient is $2\lambda w$: every weight is pulled towards 0 in proportion to its size.
-# The tested lines:
+# (Lecture 4 wrote ½λ in front, as many papers do: the λ there is the 2λ here.) The tested lines:
 
 # %%
-source(L2.each, L2.slope)
+source(L2.each)
+
+# %%
+source(L2.slope)
 
 # %% [markdown]
 # <details><summary><b>Predict (Q2).</b> You raise λ from 0 to 0.1. How does the *training* loss go: down and up, or
@@ -198,8 +201,9 @@ source(hinge)
 # under cross-entropy?</summary>
 #
 # Under the hinge the loss is exactly 0 and so is its gradient: **nothing moves any more**, bit for bit. Cross-entropy
-# is never satisfied: log(1 + e^(−lead)) falls for ever, so the scores, and with them the weights, grow for ever. One
-# needs no brake on being sure, the other does.
+# is never satisfied: with two classes it is ln(1 + e^(−lead)), which falls however large the lead. Once all answers
+# are right, larger scores always pay, so the weights keep growing. The hinge brakes itself, cross-entropy needs a
+# brake.
 # </details>
 
 
@@ -218,7 +222,8 @@ goes_on = all(moved("cross_entropy", s) > 1e-4 for s in range(8))
 evidence.verdict("under cross-entropy 8 of 8 still move", goes_on)
 
 # %% [markdown]
-# **Beware.** Three ways to be wrong about λ by a factor:
+# **Beware.** Three traps around λ:
+#
 # - torch's `weight_decay` is the factor of w in the *gradient*, so it is **2λ**, and it touches biases too.
 # - λ belongs to the **mean** over the batch. If your loss is a *sum* over N samples, the same λ is N times weaker.
 # - Do not add the penalty to the loss you *report*: a training loss with λR in it cannot be compared with validation.
@@ -253,9 +258,9 @@ evidence.verdict("L2(λ) on all parameters and weight_decay = 2λ make the same 
 #
 # **Your turn.** (1) With L2, turn λ all the way up: does the solution ever reach an axis before it reaches 0? (2)
 # Choose L1: at which λ does w₂ become 0, and at which w₁? (3) Drag the minimum (or <kbd>Tab</kbd> to the map, arrow
-# keys) until L1 drops w₁ first. (4) Set λ = 0.003 and press play: how many weights of the network are 0 after 300
-# steps, and what does it cost in right answers? Then "L1 by gradient", reset and play: how many now? If nobody plays,
-# the next cell does.
+# keys) until L1 drops w₁ first. (4) Set λ = 0.003 and press play: how many weights of the network (200 digits) are 0
+# after 300 steps, and what does it cost in right answers? Then "L1 by gradient", reset and play: how many now? If
+# nobody plays, the next cell does.
 
 # %%
 view = instruments.PenaltyView("L1", lam=0.003)
@@ -280,9 +285,15 @@ figures.show(view.figure(), alt=view.alt)
 # of the penalty, which stops at zero. It is called **proximal**, or soft thresholding:
 #
 # $$w \leftarrow \mathrm{sign}(w)\,\max(\lvert w\rvert - \alpha\lambda,\; 0)$$
+#
+# In the tested lines `mask` is 1 for weights and 0 for biases. The elastic net, besides, divides by 1 + 2βαλ, the
+# exact step of its βw².
 
 # %%
-source(L1.after, ElasticNet.after)
+source(L1.after)
+
+# %%
+source(ElasticNet.after)
 
 # %% [markdown]
 # **Measure.** Five arms, eight draws each:
@@ -304,13 +315,13 @@ fig, axes = figures.figure("Only the step that stops at zero makes zeros; L2 shr
                            size=(7.2, 2.9), sharey=True)
 for ax, (name, w) in zip(axes, weights.items(), strict=True):
     share = shares[name]
-    ax.hist(w[w != 0].clamp(-0.3, 0.3), 61, weights=torch.full(((w != 0).sum(),), 100 / w.numel()), color="#0072B2")
+    ax.hist(w[w != 0], 61, range=(-0.3, 0.3), weights=torch.full(((w != 0).sum(),), 100 / w.numel()), color="#0072B2")
     ax.plot([0, 0], [1e-3, max(100 * share, 1e-3)], color="#D55E00", linestyle="-", linewidth=4)
     ax.set_title(f"{name}\n{100 * share:.0f} % zeros", fontsize=9)
     ax.set(yscale="log", ylim=(0.01, 100), xlim=(-0.3, 0.3), xlabel="weight")
 axes[0].set_ylabel("share of the weights / %")
 words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
-figures.show(fig, alt=f"Histograms of weights; exact zeros: {words}.")
+figures.show(fig, alt=f"Histograms of weights, with a bar for those exactly 0: {words}.")
 
 # %%
 gone = {name: (w == 0).double().mean(1) for name, w in weights.items()}
@@ -326,33 +337,36 @@ both = bool((gone["elastic net"] > 0.2).all() and (length["elastic net"] < lengt
 evidence.verdict("the elastic net does both: over 20 % zeros, and shorter than under L1", both)
 
 # %% [markdown]
-# The zeros have a meaning. Ask every pixel how many of its 128 weights are left:
+# Why not more zeros? A weight at 0 is lifted off by the gradient of a batch that wants it, and put back a step or two
+# later: the blue stroke behind the orange bar of the elastic net are such weights.
+#
+# The zeros have a meaning. Ask every pixel what share of its 128 weights is left (yellow: all; the darker, the fewer):
 
 # %% tags=["nbval-ignore-output"]
 left = {name: torch.stack([(run.model[1].weight != 0).double().mean(0) for run in nets[name]]).mean(0).view(16, 16)
         for name in ("L2", "L1 proximal")}
-fig, axes = figures.figure("L1 stops reading the rim, where little is written", 1, 2, size=(5.2, 2.9), sharex=False)
+fig, axes = figures.figure("L1 lets go of the rim first, where little is written", 1, 2, size=(5.2, 2.9), sharex=False)
 for ax, (name, map_) in zip(axes, left.items(), strict=True):
     ax.imshow(100 * map_, vmin=0, vmax=100, cmap="cividis")
     rim, core = map_[0].mean(), map_[4:12, 4:12].mean()
-    ax.set(xticks=[], yticks=[], xlabel=f"top row {100 * rim:.0f} %, middle {100 * core:.0f} %")
-    ax.set_title(f"{name}: share of weights left", fontsize=10)
+    ax.set(xticks=[], yticks=[])
+    ax.set_xlabel(f"top row {100 * rim:.0f} %, middle {100 * core:.0f} %", fontsize=9)
+    ax.set_title(f"{name}: share of weights left", fontsize=9)
     ax.grid(False)
-words = [f"{name}: {100 * m[0].mean():.0f} % in the top row, {100 * m[4:12, 4:12].mean():.0f} % in the middle"
-         for name, m in left.items()]
-figures.show(fig, alt=f"Share of each pixel's weights that are not 0. {'; '.join(words)}.")
+words = "; ".join(f"{name}: {ax.get_xlabel()}" for ax, name in zip(axes, left, strict=True))
+figures.show(fig, alt=f"Share of each pixel's weights that are not 0, blue none, yellow all. {words}.")
 
 # %%
 rim, core = left["L1 proximal"][0].mean(), left["L1 proximal"][4:12, 4:12].mean()
 evidence.verdict("L1 keeps fewer weights of the top row than of the middle", bool(rim < 0.8 * core), f"{rim}, {core}")
 
 # %% [markdown]
-# A zero can be left out: the sparse network needs less memory, and you can read off it which inputs it uses. A weight
-# of
-# 0.0004 can do neither.
+# A zero can be left out: stored as a sparse matrix the network needs less memory, and you can read off it which inputs
+# it uses. A weight of 0.0004 must be kept, and tells you nothing.
 #
 # **Beware.** In torch, `loss + lam * w.abs().sum()` is "L1 by gradient": no zeros, whatever the textbooks say about
-# lasso. And under Adam αλ is not what a weight moves, so the proximal step with the same λ solves another problem.
+# lasso. And Adam divides the gradient by √v̂, but nobody divides the threshold αλ: a proximal step after Adam, with
+# the same λ, solves another problem.
 #
 # **Max-norm** is the blunt relative: no pull at all, but a wall. No unit's incoming weights may be longer than c.
 
@@ -416,21 +430,23 @@ evidence.verdict("together they gain less than 80 % of what each gains alone, su
 both.show("Two doses of nearly the same medicine: the second adds little")
 
 # %% [markdown]
-# Their effects overlap because stopping early *is* a penalty. Weights start small and grow; who stops early has small
-# ones. On a parabola with curvature h, t steps of SGD leave the share (1 − αh)ᵗ of the way, and L2 leaves 2λ / (h +
-# 2λ). For the flat directions both are near 1: neither lets the network follow what the data hardly say. So t α plays
-# the role of 1 / 2λ:
+# Their effects overlap because stopping early acts like L2. Weights start small and grow; who stops early has small
+# ones. On a parabola with curvature h, and from 0 on, t steps of plain gradient descent leave the share (1 − αh)ᵗ of
+# the way to the minimum undone, and L2 leaves 2λ / (h + 2λ). In the flat directions (small h) both are near 1: neither
+# lets the network follow what the data hardly say. Both shares begin to fall where h is about 1/(αt), or about 2λ. So
+# αt plays the role of 1/(2λ), not exactly but nearly:
 
 # %%
 h = torch.logspace(-3, 1, 200, dtype=torch.float64)  # curvatures
-early, shrunk = (1 - 0.05 * h) ** 200, 1 / (1 + 0.05 * 200 * h)  # α = 0.05, t = 200, and 2λ = 1 / αt
-evidence.verdict("t steps and L2 with 2λ = 1/αt leave the same share of the way, within 0.25",
+early, shrunk = (1 - 0.05 * h) ** 200, 1 / (1 + 0.05 * 200 * h)  # α = 0.05, t = 200, 2λ = 1/(αt)
+evidence.verdict("t steps and L2 with 2λ = 1/(αt) leave the same share of the way, within 0.25",
                  bool((early - shrunk).abs().max() < 0.25), f"{(early - shrunk).abs().max():.2f}")
 
 # %% [markdown]
-# **Beware.** Three ways to fool yourself: stopping on the test split (then it is your validation split, and you have no
-# test); patience shorter than the bumps of a noisy curve; and forgetting `restore_best`: keras keeps the *last* weights
-# unless you ask. And mind a falling learning rate: stopped half-way down a schedule, you miss the best part of it.
+# **Beware.** Three ways to fool yourself: stopping on the test split (then it is your validation split, and you have
+# no test); patience shorter than the bumps of a noisy curve; and forgetting to go back to the best weights: keras
+# keeps the *last* unless you ask (`restore_best_weights=True`). And mind a falling learning rate: stopped half-way
+# down a schedule, you miss the best part of it.
 #
 # ## 8.5 Are the two decays one?
 # <small>About 8 minutes; the cells run in 2 s.</small>
@@ -484,7 +500,7 @@ pairs = {"SGD": (trained_by(rules.SGD(), 0.03, l2=decay), trained_by(rules.SGD()
 apart = {name: (a - b).norm(dim=-1) / b.norm(dim=-1) for name, (a, b) in pairs.items()}  # [steps, seeds]
 
 # %% tags=["nbval-ignore-output"]
-fig, ax = figures.figure("Under SGD the two decays are one, to the last digit; under Adam they part at once")
+fig, ax = figures.figure("Under SGD the two decays are one but for rounding; under Adam they part at once")
 for name, distance in apart.items():
     ax.plot(range(1, 151), distance.median(1).values.clamp(min=1e-18), label=name)
 ax.set(yscale="log", xlabel="step", ylim=(1e-17, 3))
@@ -499,14 +515,15 @@ evidence.verdict("under Adam they end over 10 % apart, 8 of 8", bool((apart["Ada
 
 # %% [markdown]
 # **Beware.** `torch.optim.Adam(weight_decay=...)` is L2, `torch.optim.AdamW` is decoupled, and the same number means
-# different things in them. And since AdamW's decay is α times λ, a schedule for α is a schedule for the decay.
+# different things in them. And since AdamW shrinks by α times its `weight_decay`, a schedule for α is a schedule for
+# the decay.
 #
 # ## Five lines to remember
 # 1. Overfitting raises the validation *loss* first: the network becomes too sure. Its answers may be as right as
 #    before.
 # 2. λ is chosen on data that the training has not seen. Too small misses a chance, too large costs more than none.
 # 3. L2 shrinks and makes no zeros; L1 makes zeros, and only if its step stops at zero (proximal).
-# 4. Early stopping is a penalty with t α in the place of 1 / 2λ; its judge must be a third split.
+# 4. Early stopping acts like L2, with αt in the place of 1/(2λ); its judge must be a third split.
 # 5. L2 and decoupled decay are one under SGD and two under Adam.
 #
 # ## Three questions
@@ -539,6 +556,6 @@ evidence.verdict("under Adam they end over 10 % apart, 8 of 8", bool((apart["Ada
 # - I. Daubechies, M. Defrise, C. De Mol 2004, *An iterative thresholding algorithm*: the proximal step.
 # - J. Weston, C. Watkins 1999, *Support vector machines for multi-class pattern recognition*: the multiclass hinge.
 # - L. Prechelt 1998, *Early stopping, but when?*: patience. C. Bishop 1995, *Regularization and complexity control in
-#   feed-forward networks*: early stopping as a penalty, 2λ ≈ 1 / αt.
+#   feed-forward networks*: early stopping as a penalty, 2λ ≈ 1/(αt).
 # - I. Loshchilov, F. Hutter 2019, *Decoupled weight decay regularization*, arXiv:1711.05101: the two decays.
 # - N. Srebro, A. Shraibman 2005, *Rank, trace-norm and max-norm*: max-norm.
