@@ -26,7 +26,7 @@ class Source:
         return f"`{self.title}`\n\n{fence}python\n{self.code}\n{fence}"
 
 
-def source(obj: object, docstring: bool = True) -> Source:
+def source(obj: object, *, docstring: bool = True) -> Source:
     """Show the source of a class, a function, a method or a module, or of the class of an object.
 
     Args:
