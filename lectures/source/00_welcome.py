@@ -153,6 +153,7 @@ lrlab.doctor()
 # | Bayesian optimisation | tối ưu hoá Bayes | optimasi Bayesian |
 # | bias (of a layer) | hệ số tự do | bias |
 # | class | lớp | kelas |
+# | co-adaptation | đồng thích nghi | ko-adaptasi |
 # | coarse-to-fine search | tìm kiếm từ thô đến mịn | pencarian dari kasar ke halus |
 # | condition number | số điều kiện | bilangan kondisi |
 # | convergence | sự hội tụ | konvergensi |
@@ -184,6 +185,8 @@ lrlab.doctor()
 # | local minimum | cực tiểu địa phương | minimum lokal |
 # | logarithmic scale | thang logarit | skala logaritmik |
 # | loss function | hàm mất mát | fungsi kerugian |
+# | mask | mặt nạ | topeng (mask) |
+# | Monte-Carlo dropout | dropout Monte Carlo | dropout Monte Carlo |
 # | momentum | động lượng | momentum |
 # | (neural) network | mạng nơ-ron | jaringan saraf (tiruan) |
 # | noise | nhiễu | derau |
@@ -196,6 +199,7 @@ lrlab.doctor()
 # | random search | tìm kiếm ngẫu nhiên | pencarian acak |
 # | random seed | hạt giống ngẫu nhiên | benih acak |
 # | range test | phép thử dải tốc độ học | uji rentang laju pembelajaran |
+# | redundant representation | biểu diễn dư thừa | representasi redundan |
 # | regret | độ hối tiếc | penyesalan (regret) |
 # | regularisation | chính quy hoá | regularisasi |
 # | saddle point | điểm yên ngựa | titik pelana |
@@ -211,6 +215,7 @@ lrlab.doctor()
 # | warm restart | khởi động lại ấm | mulai ulang hangat |
 # | warm-up | khởi động | pemanasan |
 # | weight decay | suy giảm trọng số | peluruhan bobot |
+# | weight scaling | co giãn trọng số | penskalaan bobot |
 #
 # ## Five lines to remember
 # 1. The learning rate is turned while the network trains, and the lowest panel shows what each step used.

@@ -2,8 +2,8 @@
 # # 9 · Dropout: a network that must do without itself
 #
 # In every training step you switch off a random half of the hidden units. It sounds like sabotage. In this lecture you
-# see what the network does about it, why it amounts to training more networks than there are atoms, how one pass
-# stands in for all of them, and when you should leave it alone.
+# see what the network does about it, why that is a sample from more networks than there are atoms, how one pass stands
+# in for all of them, and when you should leave it alone.
 #
 # **After this lecture you can** say what p means in whose code, and convert; compute the average over masks exactly,
 # estimate it, and say what the usual shortcut computes; choose p by a sweep; and tell the three cases in which dropout
@@ -29,7 +29,8 @@ few = data.load("digits", per_class=20, device="cpu")  # 200 digits: so few that
 
 # %% [markdown]
 # Two functions serve the whole lecture: a network with **dropout** after each hidden layer, and its training under
-# eight seeds. A `p` of 0 drops nothing, so both arms of every comparison are the same code.
+# eight seeds. Here `p` is the share of the hidden units that is dropped, as in torch. A `p` of 0 drops nothing, so both
+# arms of every comparison are the same code.
 
 # %%
 def net(p, hidden=(128, 128)):
@@ -52,12 +53,14 @@ def train(p, dataset=few, hidden=(128, 128), steps=200):
 # In an ordinary network units make deals: "I count every loop, and you subtract the sixes." Such a **co-adaptation**
 # fits the training images well. If one partner errs on a new image, the deal errs.
 #
-# With dropout no unit knows who will be there in the next step. So what matters must be known to several of them: the
-# network learns a **redundant representation**.
+# Dropout draws a **mask** in every step, for each image its own: a one for each unit that stays, a zero for each that
+# goes. No unit knows who will be there next. So what matters must be known to several of them: the network learns a
+# **redundant representation**. That is Srivastava's explanation; below you measure the redundancy.
 #
-# **Your turn.** A network with 16 + 16 hidden units, and a mask. (1) Press **step** a few times: how many of the 32
-# units go, and does the answer change? (2) Press **play** until there are 60 masks. Each dot is what one mask says.
-# Where is their average, and where does the network with all units stand? (3) Turn p to 0.9, then to 0.1. Keyboard:
+# **Your turn.** A network with 16 + 16 hidden units that has learned digits with dropout, and a mask. (1) Press
+# **step** a few times: how many of the 32 units go, and does the answer change? (2) Press **play** until there are 60
+# masks. Each dot is what one mask says. Where is their average, and where does the network with all units stand? (3)
+# Turn p to 0.9, then to 0.1. Keyboard:
 # <kbd>Tab</kbd> to the network, then <kbd>→</kbd> for a new mask and <kbd>↓</kbd> for another digit.
 
 # %%
@@ -71,10 +74,11 @@ view.pause()
 figures.show(view.figure(), alt=view.alt)
 
 # %% [markdown]
-# The masks disagree a good deal, and yet their average leans the right way. Redundancy can be measured: you need only
-# take units away.
+# The masks disagree a good deal, and yet their average leans the right way. ("Scaled" is the network with all units;
+# the histogram is for section 9.2, and its last bar holds all that lies beyond.) Redundancy can be measured: you need
+# only take units away.
 #
-# <details><summary><b>Predict.</b> Two networks get about 91 % of new digits right, one trained without dropout, one
+# <details><summary><b>Predict.</b> Two networks get about 90 % of new digits right, one trained without dropout, one
 # with p = 0.5. Now remove a random three quarters of the hidden units of both, for every image another set, and scale
 # up what is left. How much do they get right: both about 80 %; both about 40 %; the first 40 % and the second 60
 # %?</summary>
@@ -120,7 +124,8 @@ evidence.verdict("trained with dropout, a network loses less than half as much b
                  int((with_it < 0.5 * without).sum()) >= 7, f"{with_it} against {without}")
 
 # %% [markdown]
-# Note the left end, too: nothing is silenced there, and the two are hardly apart. On clean digits redundancy does not
+# With half of its units the network trained with dropout still gets 83 % right, the other 68 %. Note the left end, too:
+# nothing is silenced there, and the two are hardly apart. On clean digits redundancy does not
 # make many more answers right. What else it does comes in section 9.4.
 #
 # **Beware.** The code above silences units at *inference*. In an ordinary program that happens by accident, to
@@ -144,7 +149,8 @@ evidence.verdict("after model.eval() they give one", torch.equal(model(x), model
 # when both are there, so that the next layer sees what it is used to?</summary>
 #
 # Four masks, a quarter each: ¼ (w₁x₁ + w₂x₂) + ¼ (w₁x₁ + 0) + ¼ (0 + w₂x₂) + ¼ (0 + 0) = **½ (w₁x₁ + w₂x₂)**. So
-# multiply by ½, that is by p. If you do not, every layer hands on twice of what the next one was trained with.
+# multiply by ½, the probability to be there. If you do not, every layer hands on, on average, twice what the next one
+# was trained with.
 # </details>
 #
 # **Say.** With a mask m of zeros and ones, there are two ways to keep the books:
@@ -173,7 +179,9 @@ for keep in (0.5, 0.8):
 # %% [markdown]
 # **Your turn.** Go back to the view. Switch its **mode** to inference and back, in both **forms**: in which of them
 # does a kept unit hand on more than it has, and in which do all units hand on less? Press **step** a few times and
-# compare the two means in the histogram: over the masks, training comes out as inference does.
+# compare the two means in the histogram: mask by mask, training's jumps about that of inference. Over all masks the two
+# are equal in the first layer. In the second a ReLU stands between, and the mean of a ReLU is not the ReLU of the mean:
+# there they are only near each other.
 #
 # The conversion is `p_drop = 1 − p_keep`; under the same mask the outputs differ by the factor `keep`, always, so one
 # network can be turned into the other by scaling the weights behind it.
@@ -189,20 +197,20 @@ evidence.verdict("Dropout(keep=0.8) is 0.8 times torch's dropout(p=0.2), to 12 d
 
 # %% [markdown]
 # **Beware.** A paper says "p = 0.8 for the inputs" and means that a fifth is dropped. `nn.Dropout(0.8)` drops four
-# fifths. Nothing warns you, the network even learns something; section 9.4 shows what that costs. Before you copy a
-# p, find out whose it is.
+# fifths. Nothing warns you, the network even learns something; section 9.4 shows what such a swap costs in hidden
+# layers. Before you copy a p, find out whose it is.
 #
 # ## 9.3 How many networks is that?
 # <small>About 12 minutes; the cells run in 7 s.</small>
 #
-# Every mask is a network of its own, and all of them share their weights. A layer of 4,096 units, as in AlexNet, has
-# 2⁴⁰⁹⁶ of them.
+# Every mask makes a network of its own, and all of them share their weights. A layer of 4,096 units, as in AlexNet
+# (the network that won the ImageNet contest of 2012), has 2⁴⁰⁹⁶ of them.
 #
 # <details><summary><b>Predict.</b> There are about 10⁸² atoms in the universe you can see. Is 2⁴⁰⁹⁶ more like a
 # grain of sand of that, like all of it, or like something else?</summary>
 #
 # Something else. If each atom held a universe of its own, and each atom of these again, and so on, you would need
-# fifteen levels: 10⁸² to the fifteenth power is 10¹²³⁰.
+# fifteen levels, and the result a thousand times: 10⁸² to the fifteenth power is 10¹²³⁰.
 # </details>
 
 # %%
@@ -211,8 +219,9 @@ print(f"2^4096 = 10^{exponent:.0f}; that is {exponent / atoms:.0f} times the exp
 evidence.verdict("log10_masks agrees with Python's whole numbers", len(str(2**4096)) == int(exponent) + 1)
 
 # %% [markdown]
-# So training with dropout trains a sample of an **ensemble**, one member for each example and step. At inference you
-# want the answer of them all, the integral over masks:
+# So training with dropout trains a sample of an **ensemble**, of many networks that answer together: one member for
+# each example and step. At inference you want the answer of them all, the average over masks (papers call it an
+# integral):
 #
 # $$\bar p(y \mid x) = \sum_m P(m)\, p(y \mid x, m) \;\approx\; \frac1M \sum_{i=1}^M p(y \mid x, m_i)
 # \qquad\text{or}\qquad p(y \mid x, \text{weights scaled})$$
@@ -271,7 +280,10 @@ evidence.verdict("the average is right more often than 95 % of the single masks,
 #
 # The **geometric** one, normalised. A softmax makes log-probabilities out of sums, up to a constant; the mean of the
 # logarithms is the logarithm of the geometric mean. For one softmax layer behind the mask that is exact (Baldi and
-# Sadowski's fact). The integral above is the arithmetic mean, so for that it is an approximation.
+# Sadowski's fact). The average over masks above is the arithmetic mean, so for that it is an approximation.
+#
+# How far is it off? The cell measures by the **total variation** of two answers, half the sum of the absolute
+# differences of their ten probabilities.
 # </details>
 
 # %%
@@ -312,8 +324,8 @@ between = all(two > off > many for two, off, many in zip(estimates[:, 0], away, 
 evidence.verdict("scaling is nearer to the integral than 2 masks, and farther than 256, 8 of 8", between)
 
 # %% [markdown]
-# So scaling is a poor estimate of this integral: a handful of random masks comes nearer. Is the network it gives
-# therefore worse? Look at what you really want, right answers and a low loss:
+# So scaling is a poor estimate of this average (the verdict's "integral"): a handful of random masks comes nearer. Is
+# the network it gives therefore worse? Look at what you really want, right answers and a low loss:
 
 # %%
 def loss(p):  # mean of −log p(label), in nats
@@ -327,28 +339,28 @@ lower = sum(loss(p) < loss(q) for p, q in pairs)
 evidence.verdict("the scaled network's loss is lower than the exact average's, in at least 7 of 8", lower >= 7)
 
 # %% [markdown]
-# The approximation beats what it approximates. The average over 4,096 crippled networks is too modest: it says "0.5"
-# where it is right nine times in ten. The geometric mean is surer, and here that is deserved. So at inference use
-# `model.eval()`. Take the average over masks where you want to know how much the members *disagree*: that is
-# **Monte-Carlo dropout**, and its deviation is a cheap hint that an image is unlike those you trained on.
+# By the loss, the approximation beats what it approximates; the answers are nearly the same. The average over 4,096
+# crippled networks is too modest: it says "0.5" where it is right more than nine times in ten. The geometric mean is
+# surer, and here that is deserved. So at inference use `model.eval()`. Take the average over masks where you want to
+# know how much the members *disagree*: that is **Monte-Carlo dropout**. Gal and Ghahramani read the deviation as the
+# network's doubt: a cheap hint, no guarantee, that an image is unlike those you trained on.
 #
-# **Beware.** With a second hidden layer behind the mask, scaling is not even the geometric mean, though in practice
-# close to it. And the members are not independent, since they share all weights: this ensemble is cheaper than one of
-# separate networks, and weaker.
+# **Beware.** With a second hidden layer behind the mask, scaling is not even the geometric mean, though often close to
+# it. And the members are not independent, since they share all weights: this ensemble is cheaper than one of networks
+# that were trained apart, but not the same thing.
 #
 # ## 9.4 Which p?
 # <small>About 10 minutes; the cells run in 15 s.</small>
 #
 # Ask the machine: four values of p, eight seeds, 200 steps each. And ask it twice: once with the 200 labels as they
-# are, once with 30 % of them replaced by a random digit. That is not as odd as it sounds. Labels that people make on a
-# Friday afternoon are wrong, and who learns those by heart learns nonsense.
+# are, once with 30 % of them replaced by a random digit (a tenth of those stays right by chance). That is not as odd as
+# it sounds. Labels that people make on a Friday afternoon are wrong, and who learns those by heart learns nonsense.
 #
 # <details><summary><b>Predict.</b> Where will p = 0.5 help more, and with what: the share of right answers, the loss,
 # or both?</summary>
 #
 # With wrong labels it helps both, the answers a lot. With clean labels it helps the loss, and hardly the answers. The
-# loss also counts how *sure* a network is, and dropout's main gift on clean data is that the network is less sure of
-# its errors.
+# loss also counts how *sure* a network is, and with dropout this one is less sure of its errors.
 # </details>
 
 # %%
@@ -360,6 +372,9 @@ ps = (0.0, 0.2, 0.5, 0.8)
 done = {0.0: plain, 0.5: dropped}  # section 9.1 has trained these
 tables = {"clean labels": {p: done[p] if p in done else train(p) for p in ps},
           "30 % relabelled": {p: train(p, mislabelled) for p in ps}}
+middle = {name: {p: table[p].median(numeric_only=True) for p in (0.0, 0.5)} for name, table in tables.items()}
+alt = [f"{name}: loss {m[0.0]['val_loss']:.2g} without, {m[0.5]['val_loss']:.2g} with p = 0.5, right answers "
+       f"{100 * m[0.0]['val_accuracy']:.0f} % and {100 * m[0.5]['val_accuracy']:.0f} %" for name, m in middle.items()]
 
 # %% tags=["nbval-ignore-output"]
 fig, axes = figures.figure("With wrong labels the right p is worth a lot, with clean ones little", 1, 2)
@@ -372,9 +387,6 @@ for ax, column, scale in zip(axes, ("val_loss", "val_accuracy"), (1, 100), stric
 axes[0].set(ylabel="validation loss / nats", ylim=(0, 2))
 axes[1].set(ylabel="right of 300 new digits / %", ylim=(60, 100))
 figures.direct_labels(axes[1])
-middle = {name: {p: table[p].median(numeric_only=True) for p in (0.0, 0.5)} for name, table in tables.items()}
-alt = [f"{name}: loss {m[0.0]['val_loss']:.2g} without, {m[0.5]['val_loss']:.2g} with p = 0.5, right answers "
-       f"{100 * m[0.0]['val_accuracy']:.0f} % and {100 * m[0.5]['val_accuracy']:.0f} %" for name, m in middle.items()]
 figures.show(fig, alt="; ".join(alt) + ".")
 
 
@@ -394,21 +406,23 @@ swapped = wins(clean, 0.8, "val_loss", -1)
 evidence.verdict("clean labels: p = 0.8 has a higher loss than no dropout in at least 7 of 8", swapped <= 1)
 
 # %% [markdown]
-# The last line is the price of the letter p: who meant to keep 80 % and wrote `nn.Dropout(0.8)` would be better off
-# without any dropout. p = 0.5 for hidden units and 0.2 for inputs (in torch's counting) are the values to begin with.
+# The last line is the price of the letter p: who meant to keep 80 % and wrote `nn.Dropout(0.8)` would here be better
+# off without any dropout. p = 0.5 for hidden units and 0.2 for inputs (in torch's counting) are the usual values to
+# begin with.
 #
 # What can be won on a larger task? Srivastava and others measured on MNIST, with 60,000 digits:
 #
 # | network | error / % |
 # |---|---|
-# | standard, without dropout | 1.60 |
+# | without dropout, sigmoid units, 2 × 800 (Simard and others 2003) | 1.60 |
 # | dropout, sigmoid units, 3 × 1,024 | 1.35 |
 # | dropout, ReLU, 3 × 1,024 | 1.25 |
-# | the same with max-norm (lecture 8) | 1.06 |
+# | the same with max-norm ([lecture 8](08_regularization.ipynb)) | 1.06 |
 # | with max-norm, 2 × 8,192 units | 0.95 |
 #
-# These figures are theirs, not ours. Read the last line again: a network of tens of millions of weights, for 60,000
-# images. Dropout is what made such a network usable.
+# These figures are theirs, not ours, and from the first line to the second the size changes, too. Read the last line
+# again: a network of over seventy million weights, for 60,000 images. With dropout and max-norm such a network was
+# usable.
 #
 # **Beware.** In training the loss is measured *with* masks, at validation without. So with dropout the training loss
 # may lie above the validation loss for the whole run. That is no error and no sign of underfitting: compare both in
@@ -420,13 +434,14 @@ evidence.verdict("clean labels: p = 0.8 has a higher loss than no dropout in at 
 # Dropout takes from a network what it could have used to learn by heart. If there is nothing to spare, or nothing to be
 # gained by heart, what is taken is missed.
 #
-# <details><summary><b>Predict.</b> Three cases with p = 0.5: the network from above on 200 digits; one of 12 + 12
+# <details><summary><b>Predict.</b> Three trainings with p = 0.5: the network from above on 200 digits; one of 12 + 12
 # hidden units on the same 200; the network from above on all 1,197 digits. In which is the loss higher than without
 # dropout, after the same 200 steps?</summary>
 #
-# In the second, and by far: on average 6 of 12 units are left, and that is not enough for ten digits. In the third you
-# win nothing and lose a little: the data itself forbids most of what could be learned by heart, and learning under
-# masks takes longer. "Dropout always helps a little" is what these two are here to refute.
+# In the second by far, to more than twice: on average 6 of 12 units are left, too few to learn ten digits with in 200
+# steps. In the third you win nothing, and in most seeds lose a little: so many digits forbid most of what could be
+# learned by heart, and learning under masks takes longer. "Dropout always helps a little" is what these two are here to
+# refute.
 # </details>
 
 # %%
@@ -457,9 +472,10 @@ evidence.verdict("small network: dropout raises the loss by over a half in at le
 evidence.verdict("much data: it lowers the loss by less than 10 % in at least 7 of 8", int((plenty > 0.9).sum()) >= 7)
 
 # %% [markdown]
-# A third case is a plain mistake: **dropout before batch normalisation**. Batch norm learns the variance of what comes
-# in, with masks. At inference there are none, the variance is smaller, and batch norm divides by the old one. Dropout
-# keeps the mean right; it never promised to keep the variance.
+# Small network, much data: two cases in which dropout costs. A third is a plain mistake: **dropout before batch
+# normalisation**. Batch norm learns the variance of what comes in, with masks. At inference there are none, the
+# variance is smaller, and batch norm divides by the old one. Dropout keeps the mean right; it never promised to keep
+# the variance.
 #
 # <details><summary><b>Predict.</b> Take the ReLU of standard normal numbers and drop half of them, inverted form. By
 # what factor is their deviation smaller without masks?</summary>
@@ -478,14 +494,16 @@ evidence.verdict("behind dropout, batch norm hands on only 0.6 to 0.7 of the spr
                  bool(0.6 < at_inference / in_training < 0.7), f"{at_inference / in_training}")
 
 # %% [markdown]
-# So put dropout behind the last batch norm, or leave it out: modern convolutional networks mostly do, and trust to
-# batch norm, augmentation (lecture 10) and weight decay. In convolutions drop whole channels (`SpatialDropout`), since
-# the neighbours of a dropped pixel say what it would have said.
+# So put dropout behind the last batch norm, or leave it out: many modern convolutional networks do without, and trust
+# to batch norm, augmentation ([lecture 10](10_augmentation.ipynb)) and weight decay. In convolutions drop whole
+# channels (`dropout.SpatialDropout`, torch's `nn.Dropout2d`), since the neighbours of a dropped pixel say what it would
+# have said.
 #
 # ## Five lines to remember
 # 1. Dropout makes each unit useful without the others; take half of them away, and the network still works.
 # 2. p is the probability to keep in the papers and to drop in the libraries: p_drop = 1 − p_keep.
-# 3. It trains an ensemble of 2ⁿ networks; `eval()` replaces their average by one pass, the geometric mean at best.
+# 3. It trains a sample of an ensemble of 2ⁿ networks; `eval()` replaces their average by one pass, the geometric mean
+#    at best.
 # 4. It pays for large networks and few or bad labels; begin at 0.5, sweep, and look at loss *and* accuracy.
 # 5. Small network, much data, batch norm behind it: leave it out.
 #
@@ -494,15 +512,16 @@ evidence.verdict("behind dropout, batch norm hands on only 0.6 to 0.7 of the spr
 # <i>every step</i>. What do you train? (a) the same as before, reproducibly (b) one fixed subnetwork for each place in
 # the batch (c) a network without dropout</summary>
 #
-# **(b)** Every step draws the same masks. There is no ensemble any more, and at inference all units speak up, also
-# those that were always off. (a) holds if you seed *once*, before the first step. (c) would need p = 0.
+# **(b)** Every step draws the same masks, as many as the batch has places. Of the ensemble only these few are left, and
+# at inference all units speak at once, which none of them ever practised. (a) holds if you seed *once*, before the
+# first step. (c) would need p = 0.
 # </details>
 #
 # <details><summary><b>2.</b> Your colleague's validation accuracy changes from call to call, with the same weights and
 # images. What first? (a) a smaller rate (b) more validation data (c) look for <code>model.eval()</code></summary>
 #
-# **(c)** Masks are still being drawn. (a) concerns training, and nothing is trained here. (b) would average the symptom
-# away, and all values would be too low.
+# **(c)** Masks are still being drawn. (a) concerns training, and nothing is trained here. (b) would make the
+# symptom smaller, and the accuracy would still be too low.
 # </details>
 #
 # <details><summary><b>3.</b> Training and validation loss are both high and close together. You add dropout with p =
