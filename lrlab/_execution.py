@@ -23,6 +23,7 @@ from lrlab._points import Row, rates, stacked
 from lrlab.batched import CompiledRuns, NotBatchable, Runs, Stack, can_compile, check_fixed_parts
 from lrlab.configuration import Material, Setup
 from lrlab.engine import FlatEngine, flatten, trainable
+from lrlab.factors import factor_vector
 from lrlab.run import Run
 
 LOOK_EVERY = 0.2  # seconds between two reports
@@ -52,7 +53,7 @@ class Job:
             **{key: given[key] for key in ("device", "dtype", "loss", "per", "validation")},
             **{"rule": knobs.rule, "lr": knobs.lr, "weight_decay": knobs.weight_decay, "seed": row.seed},
             **{"batch_size": knobs.batch_size, "validate_every": self.validate_every, "penalty": knobs.penalty},
-            "stopping": self.setup.stopping,
+            **{"stopping": self.setup.stopping, "factors": given["factors"]},
         }
         data = given["data"] if self.material.dataset is None else self.material.dataset
         return Run(self._own_model(), data, **{**settings, **options})
@@ -100,7 +101,10 @@ class Chunk:
         penalty = stacked(penalties, material.device, material.dtype) if penalties else None
         decays = torch.tensor([row.knobs.weight_decay for row in rows], dtype=material.dtype, device=material.device)
         decay = decays.unsqueeze(1) if bool(decays.any()) else 0.0
-        self.runs = kind(stack, starts[seed_number], rule, decay, penalty)
+        factors = job.setup.given["factors"]
+        named = [(name, weight) for name, weight in stack.model.named_parameters() if weight.requires_grad]
+        factor = factor_vector(named, factors) if factors else None
+        self.runs = kind(stack, starts[seed_number], rule, decay, penalty, factor)
         table = rates(rows, job.steps, job.setup.per, self.batches[0].steps_per_epoch(self.size))
         self.rates = table.to(material.device, material.dtype).unsqueeze(2)  # [steps, R, 1]
         self.done = 0
@@ -206,7 +210,7 @@ def train_alone(job: Job, row: Row, number: int, ledger: Ledger) -> None:
     if run.status == "done" and not validated and job.material.validation is not None:
         loss, accuracy = run.evaluate(job.material.validation)
         ledger.validated([number], job.steps, np.array([loss]), np.array([accuracy]))
-    weights = flatten([weight.detach() for weight in trainable(run.model)])
+    weights = flatten([weight.detach() for weight in run._engine.weights])
     kept = [tensor.cpu() for tensor in (weights, *run.model.buffers())]
     ledger.finish([number], [kept] if job.keep_weights else None)
 

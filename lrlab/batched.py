@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrlab.engine import Loss, as_tensors, bare_step, flatten, scalar, trainable
+from lrlab.engine import Loss, as_tensors, bare_step, flatten, held, scalar, trainable
 from lrlab.regularization import Penalty, Place, place
 from lrlab.rules import Rule, State, check_step
 
@@ -88,12 +88,20 @@ class Runs:
         rule: the update rule; a hyperparameter that varies is a tensor ``[R, 1]``.
         decay: λ of the L2 penalty, a number or ``[R, 1]``.
         penalty: what else is added to the loss; a hyperparameter that varies is a tensor ``[R, 1]``.
+        factor: learning-rate multipliers ``[P]`` (see `lrlab.factors`), or None.
     """
 
     def __init__(
-        self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor, penalty: Penalty | None = None
+        self,
+        stack: Stack,
+        x: Tensor,
+        rule: Rule,
+        decay: float | Tensor,
+        penalty: Penalty | None = None,
+        factor: Tensor | None = None,
     ) -> None:
-        self.penalty = penalty
+        self.penalty, self.factor = penalty, factor
+        self.moving = None if factor is None else factor > 0
         self.place = None if penalty is None else place(stack.model, penalty.on)
         self.stack, self.rule, self.decay, self.x = stack, rule, decay, x
         self.state = rule.init(x)
@@ -112,9 +120,11 @@ class Runs:
             g = g + self.decay * at
         if self.penalty is not None and self.place is not None:
             g = g + self.penalty.gradient(at, self.place)
-        x, self.state = bare_step(self.rule)(self.rule, self.x, g, self.state, lr)
+        rate = lr if self.factor is None else lr * self.factor
+        x, self.state = bare_step(self.rule)(self.rule, self.x, g, self.state, rate)
         if self.penalty is not None and self.place is not None:
-            x = self.penalty.after(x, lr, self.place)
+            x = self.penalty.after(x, rate, self.place)
+        x = held(x, self.x, self.moving)
         self.alive = self.alive & torch.isfinite(losses)
         if not (self._looks and bool(self.alive.all())):
             x = torch.where(self.alive.unsqueeze(1), x, self.x)
@@ -147,9 +157,15 @@ class CompiledRuns(Runs):
     """
 
     def __init__(
-        self, stack: Stack, x: Tensor, rule: Rule, decay: float | Tensor, penalty: Penalty | None = None
+        self,
+        stack: Stack,
+        x: Tensor,
+        rule: Rule,
+        decay: float | Tensor,
+        penalty: Penalty | None = None,
+        factor: Tensor | None = None,
     ) -> None:
-        super().__init__(stack, x, rule, decay, penalty)
+        super().__init__(stack, x, rule, decay, penalty, factor)
         self.rule = as_tensors(rule, x.device)
         self.penalty = None if penalty is None else as_tensors(penalty, x.device)
         self.decay = decay if isinstance(decay, Tensor) else scalar(decay, x.device)
@@ -158,14 +174,15 @@ class CompiledRuns(Runs):
         assert isinstance(self.decay, Tensor)
         self.x, self.state, self.alive, losses = self.stack.compiled_step(
             *(self.rule, self.penalty, self.place, self.x, self.state, self.alive),
-            *(inputs, targets, lr, self.decay, own),
+            *(inputs, targets, lr, self.decay, own, self.factor, self.moving),
         )
         return losses
 
 
 def _whole_step(
     stack: Stack, rule: Rule, penalty: Penalty | None, place: Place | None, x: Tensor, state: State, alive: Tensor,
-    inputs: Tensor, targets: Tensor, lr: Tensor, decay: Tensor, own: bool,
+    inputs: Tensor, targets: Tensor, lr: Tensor, decay: Tensor, own: bool, factor: Tensor | None,
+    moving: Tensor | None,
 ) -> tuple[Tensor, State, Tensor, Tensor]:  # fmt: skip
     """`Runs.step` as one pure function."""
 
@@ -178,9 +195,11 @@ def _whole_step(
     g = g + decay * at
     if penalty is not None and place is not None:
         g = g + penalty.gradient(at, place)
-    new_x, state = bare_step(rule)(rule, x, g, state, lr)
+    rate = lr if factor is None else lr * factor
+    new_x, state = bare_step(rule)(rule, x, g, state, rate)
     if penalty is not None and place is not None:
-        new_x = penalty.after(new_x, lr, place).to(x.dtype)
+        new_x = penalty.after(new_x, rate, place).to(x.dtype)
+    new_x = held(new_x, x, moving)
     alive = alive & torch.isfinite(losses)
     return torch.where(alive.unsqueeze(1), new_x, x), state, alive, losses
 

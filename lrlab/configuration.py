@@ -17,6 +17,7 @@ from lrlab.augmentation import Chain, as_augment, spec_of
 from lrlab.batches import AugmentedBatches, Batches, LoaderBatches, TensorBatches, whole_loader
 from lrlab.data import Dataset, Split
 from lrlab.engine import CompiledEngine, FlatEngine, Loss, TorchEngine
+from lrlab.factors import factors_checker
 from lrlab.knobs import Knobs, as_lr, as_penalty, as_rule, check_number
 from lrlab.regularization import EarlyStopping, hinge
 from lrlab.rules import SGD
@@ -77,6 +78,10 @@ class Setup:
         self.penalty = as_penalty(given.get("penalty"))
         self.stopping = as_stopping(given.get("stopping"))
         self.augment = as_augment(given.get("augment"))
+        if given.get("factors") and (given["optimizer"] is not None or given["compile"]):
+            raise ValueError(
+                "factors= goes with neither optimizer=, which has groups of its own, nor compile=True: leave one out"
+            )
         if self.stopping is not None and self.validate_every == 0:
             raise ValueError("stopping= observes validations, but validate_every=0 makes none: leave it out")
         ours = given["rule"] is not None or given["weight_decay"] or given["compile"] or self.penalty is not None
@@ -167,12 +172,17 @@ class Setup:
             self._batch_size(batches),
             penalty=self.penalty,
             check_batch_size=batches.check_size,
+            check_factors=factors_checker(name for name, weight in model.named_parameters() if weight.requires_grad),
         )
         if given["weight_decay"]:
             knobs = knobs.turned("weight_decay", given["weight_decay"])
+        if given.get("factors"):
+            knobs = knobs.turned("factors", given["factors"])
         kind = CompiledEngine if given["compile"] else FlatEngine
         assert knobs.rule is not None
-        return kind(model, self.loss_function, knobs.rule, knobs.weight_decay, knobs.penalty), knobs
+        flat = kind(model, self.loss_function, knobs.rule, knobs.weight_decay, knobs.penalty)
+        flat.set_factors(knobs.factors)
+        return flat, knobs
 
     def _batch_size(self, batches: Batches) -> int:
         size = self.given["batch_size"]
@@ -197,6 +207,7 @@ class Setup:
             "batch_size": knobs.batch_size,
             "weight_decay": knobs.weight_decay,
             "penalty": knobs.value_of("penalty"),
+            "factors": dict(knobs.factors),
             "augment": spec_of(self.augment),
             "seed": self.seed,
             "device": str(given["device"]),
@@ -244,8 +255,9 @@ class Setup:
         return arguments
 
     KEYS = (
-        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "penalty", "augment", "seed", "device", "dtype"),
-        *("loss", "per", "validate_every", "stopping", "validation", "optimizer", "compile", "checkpoint_mb"),
+        *("model", "data", "rule", "lr", "batch_size", "weight_decay", "penalty", "factors", "augment", "seed"),
+        *("device", "dtype", "loss", "per", "validate_every", "stopping", "validation", "optimizer", "compile"),
+        "checkpoint_mb",
     )
 
 

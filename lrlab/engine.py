@@ -11,12 +11,13 @@ import dataclasses
 import inspect
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lrlab.factors import factor_of, factor_vector
 from lrlab.regularization import Penalty, Place, place
 from lrlab.rules import Rule, State, check_step
 
@@ -49,6 +50,8 @@ class FlatEngine:
         rule: the update rule.
         weight_decay: λ of the L2 penalty ½λ‖x‖², added to the gradient as λx (torch's convention).
         penalty: what else is added to the loss; its gradient joins the loss's, and what it does after a step is done.
+
+    A weight's learning rate is the run's times the weight's factor (`set_factors`), which is 1 at first.
     """
 
     def __init__(
@@ -56,6 +59,10 @@ class FlatEngine:
     ) -> None:
         self.model, self.loss, self.weight_decay = model, loss, weight_decay
         self.weights = trainable(model)
+        self.names = [name for name, weight in model.named_parameters() if weight.requires_grad]
+        self.factors: Mapping[str, float] = {}
+        self._factor: Tensor | None = None  # [P]; None: 1 for all
+        self._moving: Tensor | None = None  # [P], whether the factor is above 0; None: all are
         self.buffers = list(model.buffers())
         self.x = flatten([weight.detach() for weight in self.weights])
         pieces = self.x.split([weight.numel() for weight in self.weights])
@@ -69,7 +76,34 @@ class FlatEngine:
     def set_penalty(self, penalty: Penalty | None) -> None:
         """Go on with this penalty."""
         self.penalty = penalty
+        frozen = [weight for weight in self.weights if not weight.requires_grad]
+        for weight in frozen:  # it has its place in x all the same
+            weight.requires_grad_(True)
         self.place: Place | None = None if penalty is None else place(self.model, penalty.on)
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+    def set_factors(self, factors: Mapping[str, float]) -> None:
+        """Go on with these learning-rate multipliers, path to factor; a weight with the factor 0 is frozen.
+
+        If others are frozen than before, the memory of the rule begins anew, its count of steps included: an average
+        of Adam's that starts late would be taken for one that has settled, and make steps several times too large.
+        """
+        self.factors = dict(factors)
+        vector = factor_vector(list(zip(self.names, self.weights, strict=True)), factors)
+        self._factor = None if bool((vector == 1).all()) else vector
+        self._moving = None if bool((vector > 0).all()) else vector > 0
+        before = [weight.requires_grad for weight in self.weights]
+        for name, weight in zip(self.names, self.weights, strict=True):
+            weight.requires_grad_(factor_of(name, factors) > 0)
+        if before != [weight.requires_grad for weight in self.weights]:
+            self.state = self.rule.init(self.x)
+
+    def _gradient_of(self, loss: Tensor) -> Tensor:
+        """``∂loss/∂x [P]``: 0 for frozen weights, down to which no gradient is propagated."""
+        moving = [weight for weight in self.weights if weight.requires_grad]
+        gradients = iter(torch.autograd.grad(loss, moving, materialize_grads=True))
+        return flatten([next(gradients) if w.requires_grad else torch.zeros_like(w) for w in self.weights])
 
     def set_rule(self, rule: Rule) -> None:
         """Go on with this rule. A state of the same names means the same (see `Rule`) and is kept; else a new one."""
@@ -87,12 +121,13 @@ class FlatEngine:
             x = x.clone()
             self.x.copy_(at)
         loss = self.loss(self.model(inputs), targets)
-        g = flatten(torch.autograd.grad(loss, self.weights, materialize_grads=True))
+        g = self._gradient_of(loss)
         if self.weight_decay:
             g = g + self.weight_decay * self.x
         if self.penalty is not None and self.place is not None:
             g = g + self.penalty.gradient(self.x, self.place)
-        self._start, self._gradient, self._lr = x, g, lr
+        self._start, self._gradient = x, g
+        self._rate = lr if self._factor is None else lr * self._factor
         return loss.detach()
 
     def accept(self) -> None:
@@ -100,10 +135,11 @@ class FlatEngine:
         if self.in_pieces:
             self._accept_in_pieces()
         else:
-            x, self.state = self._formula(self.rule, self._start, self._gradient, self.state, self._lr)
-            self.x.copy_(x)
+            x, self.state = self._formula(self.rule, self._start, self._gradient, self.state, self._rate)
+            self.x.copy_(held(x, self._start, self._moving))
         if self.penalty is not None and self.place is not None:
-            self.x.copy_(self.penalty.after(self.x, self._lr, self.place))
+            x = self.penalty.after(self.x, self._rate, self.place)
+            self.x.copy_(held(x, self.x, self._moving))
 
     def _accept_in_pieces(self) -> None:
         """The same step, a piece of the vector at a time, in place; rules work element by element, so nothing changes.
@@ -113,10 +149,13 @@ class FlatEngine:
         per_weight = [name for name, tensor in self.state.items() if tensor.shape == self.x.shape]
         pieces = {name: self.state[name].split(PIECE) for name in per_weight}
         whole = zip(self.x.split(PIECE), self._start.split(PIECE), self._gradient.split(PIECE), strict=True)
+        rates = self._rate.split(PIECE) if isinstance(self._rate, Tensor) else None
+        moving = None if self._moving is None else self._moving.split(PIECE)
         for number, (target, x, g) in enumerate(whole):
             state = {**self.state, **{name: pieces[name][number] for name in per_weight}}
-            new_x, new_state = self._formula(self.rule, x, g, state, self._lr)
-            target.copy_(new_x)
+            rate = self._rate if rates is None else rates[number]
+            new_x, new_state = self._formula(self.rule, x, g, state, rate)
+            target.copy_(held(new_x, x, None if moving is None else moving[number]))
             for name in per_weight:
                 pieces[name][number].copy_(new_state[name])
         counters = {name: tensor for name, tensor in new_state.items() if name not in per_weight}
@@ -138,6 +177,11 @@ class FlatEngine:
         self.state = {name: tensor.to(self.x.device, copy=True) for name, tensor in snapshot["state"].items()}
         for buffer, saved in zip(self.buffers, snapshot["buffers"], strict=True):
             buffer.copy_(saved)
+
+
+def held(new: Tensor, old: Tensor, moving: Tensor | None) -> Tensor:
+    """The new weights where they may move, the old ones where they are frozen."""
+    return new if moving is None else torch.where(moving, new, old)
 
 
 class CompiledEngine(FlatEngine):
@@ -196,13 +240,13 @@ class CompiledEngine(FlatEngine):
     def propose(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
         if (lr, self.weight_decay) != self._settings:
             self._settings = (lr, self.weight_decay)
-            self._rate, self._decay = (scalar(value, self.x.device) for value in self._settings)
+            self._lr, self._decay = (scalar(value, self.x.device) for value in self._settings)
         self._start = self.x
         loss, self._proposal = self._step(
             self._rule_of_tensors,
             self._penalty_of_tensors,
             self.place,
-            *(self.x, self.state, inputs, targets, self._rate, self._decay),
+            *(self.x, self.state, inputs, targets, self._lr, self._decay),
         )
         return loss
 

@@ -28,7 +28,9 @@ class Knobs:
         weight_decay: λ ≥ 0, added to the gradient as λx. A rule with a weight decay of its own (AdamW) owns this knob.
         penalty: what is added to the loss besides, or None. Its hyperparameters (``lam``, ...) are knobs too.
         settings: the numeric settings of a torch optimizer.
+        factors: learning-rate multipliers, module path to factor.
         check_batch_size: the data's own check of a batch size.
+        check_factors: the model's own check of factors.
     """
 
     lr: float | Schedule | Plateau
@@ -37,7 +39,9 @@ class Knobs:
     weight_decay: float = 0.0
     penalty: Penalty | None = None
     settings: Mapping[str, float] = field(default_factory=dict)
+    factors: Mapping[str, float] = field(default_factory=dict)
     check_batch_size: Callable[[Any], int] = field(default=int, compare=False, repr=False)
+    check_factors: Callable[[Any], dict[str, float]] = field(default=dict, compare=False, repr=False)
 
     def hyperparameters(self) -> dict[str, Any]:
         """The settings that the rule and the penalty (or the torch optimizer) bring along, by name."""
@@ -49,7 +53,7 @@ class Knobs:
 
     def names(self) -> list[str]:
         """Every knob there is."""
-        own = ["lr", "batch_size"] + (["rule", "weight_decay", "penalty"] if self.rule is not None else [])
+        own = ["lr", "batch_size"] + (["rule", "weight_decay", "penalty", "factors"] if self.rule is not None else [])
         return list(dict.fromkeys(own + list(self.hyperparameters())))
 
     def turned(self, knob: str, value: Any) -> Knobs:
@@ -68,6 +72,8 @@ class Knobs:
             return dataclasses.replace(self, batch_size=self.check_batch_size(value))
         if knob == "rule":
             return dataclasses.replace(self, rule=as_rule(value))
+        if knob == "factors":
+            return dataclasses.replace(self, factors=self.check_factors(value))
         if knob == "penalty":
             return dataclasses.replace(self, penalty=as_penalty(value))
         if self.rule is not None and knob in self.rule.hyperparameters():
@@ -79,10 +85,12 @@ class Knobs:
         return dataclasses.replace(self, settings={**self.settings, knob: check_number(knob, value)})
 
     def value_of(self, knob: str) -> Any:
-        """The value of a knob as the move log writes it: a number, or the spec of a rule, schedule or penalty."""
+        """The value of a knob as the move log writes it: a number, a dict of factors, or the spec of the rest."""
         if knob in self.hyperparameters():
             return self.hyperparameters()[knob]
         value = getattr(self, knob)
+        if knob == "factors":
+            return dict(value)
         return _spec.to_spec(value) if dataclasses.is_dataclass(value) else value
 
     def after(self, moves: Iterable[Move]) -> Knobs:

@@ -24,6 +24,7 @@ from lrlab.checkpoints import Checkpoints
 from lrlab.configuration import Data, Material, Model, Setup, accuracy_of, check_output, draws_random_numbers
 from lrlab.data import Dataset, Split
 from lrlab.engine import Loss, TorchEngine
+from lrlab.factors import Factors, train_mode
 from lrlab.history import FETCH_EVERY, VALIDATION_COLUMNS, History
 from lrlab.knobs import Knobs, check_number
 from lrlab.moves import Move
@@ -72,6 +73,10 @@ class Run:
             its own, like AdamW, takes this one over.
         penalty: λR(W) of `lrlab.regularization`, added to the loss that is descended; the loss that is reported is
             that of the data alone, so that it can be compared with validation. Its λ is the knob ``lam``.
+        factors: learning-rate multipliers by layer, module path to factor: ``{"stem": 0, "layer1": 0.1}``. A weight's
+            rate is ``lr`` times the factor of the longest path that it lies under, or times 1. With the factor 0 it is
+            frozen: it does not move, costs no gradient, and a frozen batch normalisation keeps its running statistics.
+            One knob, ``run.factors = {...}``; when other weights are frozen than before, the rule's memory begins anew.
         augment: what changes each mini-batch at random, on the device, as a function of seed and step: a
             `lrlab.augmentation.Pipeline`, ``Mixup()``, ``CutMix()``, a function ``(x, y, seed) -> (x, y)`` of your own,
             or a tuple of these. Validation is never changed, so training and validation loss are of different pictures.
@@ -110,6 +115,7 @@ class Run:
         batch_size: int | None = None,
         weight_decay: float = 0.0,
         penalty: Penalty | None = None,
+        factors: Mapping[str, float] | None = None,
         augment: Any = None,
         seed: int = 0,
         device: str | torch.device = "auto",
@@ -184,7 +190,7 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """P, the number of trainable weights."""
+        """P, the number of trainable weights, with those that `factors` freezes."""
         return sum(weight.numel() for weight in self._engine.weights)
 
     @property
@@ -249,7 +255,8 @@ class Run:
     def knobs(self) -> dict[str, Any]:
         """The numeric knobs and their values from the next step on; ``lr`` is the rate of that step."""
         planned = self._planned
-        values = {name: planned.value_of(name) for name in planned.names() if name not in ("rule", "penalty")}
+        numeric = [name for name in planned.names() if name not in ("rule", "penalty", "factors")]
+        values = {name: planned.value_of(name) for name in numeric}
         return {**values, "lr": self._rate(planned)}
 
     @property
@@ -274,6 +281,11 @@ class Run:
         return self._planned.penalty
 
     @property
+    def factors(self) -> Factors:
+        """The learning-rate multipliers of the next step, module path to factor."""
+        return dict(self._planned.factors)
+
+    @property
     def schedule(self) -> Schedule | Plateau | None:
         """The schedule or plateau that the learning rate follows, or None where it is a number."""
         return self._planned.lr if isinstance(self._planned.lr, (Schedule, Plateau)) else None
@@ -283,7 +295,7 @@ class Run:
 
         Args:
             knob: ``"lr"`` (a number, a schedule or a plateau), ``"batch_size"``, ``"weight_decay"``, ``"rule"`` (a rule
-                or its name), ``"penalty"``, or a hyperparameter of the rule or penalty, such as ``"rho"``, ``"lam"``.
+                or its name), ``"penalty"``, ``"factors"``, or a hyperparameter of the rule or penalty (``"rho"``).
             value: the new value.
 
         Raises:
@@ -394,6 +406,10 @@ class Run:
                 self._engine.set_rule(knobs.rule)
             if knobs.penalty is not self._engine.penalty:
                 self._engine.set_penalty(knobs.penalty)
+            if knobs.factors != self._engine.factors:
+                self._engine.set_factors(knobs.factors)
+                if self._model.training:
+                    train_mode(self._model)
 
     # The loop --------------------------------------------------------------------------------------------------------
 
@@ -450,7 +466,7 @@ class Run:
             self._status, self._error = "running", None
         self._stopped = False
         self._mend()
-        self._model.train(True)
+        train_mode(self._model)
 
     def _mend(self) -> None:
         """If a step was cut in two (an interrupt, an error in the model), stand before it again."""
@@ -553,7 +569,8 @@ class Run:
                 loss = self._setup.loss_function(outputs, split.y)
                 return float(loss), accuracy_of(outputs, split.y)
         finally:
-            self._model.train(was_training)
+            if was_training:
+                train_mode(self._model)
 
     def _validation_split(self) -> Split:
         if self._material.validation is None:
@@ -600,7 +617,7 @@ class Run:
         self._checkpoints.forget_after(step)
         self._history.truncate(start)
         self._restore(start, snapshot)
-        self._model.train(True)
+        train_mode(self._model)
         while self._step < step and self._status == "running":
             self._make_step()
         self._script.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +29,7 @@ from lrlab._points import Plan, plan
 from lrlab._workers import WorkerError
 from lrlab.configuration import Data, Material, Model, Setup, check_output, one_of
 from lrlab.engine import Loss, trainable
+from lrlab.factors import factors_checker
 from lrlab.regularization import EarlyStopping, Penalty
 from lrlab.rules import SGD, Rule
 from lrlab.run import Run
@@ -72,6 +73,7 @@ def sweep(
     batch_size: Any = 64,
     weight_decay: Any = 0.0,
     penalty: Penalty | None = None,
+    factors: Mapping[str, float] | None = None,
     seeds: Any = 1,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "float32",
@@ -106,6 +108,7 @@ def sweep(
         batch_size: samples per step.
         weight_decay: λ ≥ 0 of the L2 penalty, as for `Run`.
         penalty: of `lrlab.regularization`, as for `Run`. Values to vary are given here, ``sweep(..., lam=[0, 1e-3])``.
+        factors: learning-rate multipliers by layer, as for `Run`: the same for all runs.
         seeds: a count S, for the seeds 0 to S - 1, or a list of seeds.
         device, dtype, loss, per, validation: as for `Run`.
         validate_every: steps between validations; 0: only at the end.
@@ -144,13 +147,16 @@ def sweep(
         **{"model": model, "data": data, "device": device, "dtype": dtype, "loss": loss, "per": per},
         **{"validate_every": validate_every, "validation": validation, "rule": None, "lr": None, "batch_size": None},
         **{"weight_decay": 0.0, "seed": 0, "optimizer": None, "compile": False, "checkpoint_mb": 0},
-        penalty=penalty,
+        **{"penalty": penalty, "factors": factors},
     )
     _check(steps, how, max_memory, executor, on_progress)
     material = setup.data_in_place()
     if stopping is not None:
         setup = _with_stopping(setup, stopping, material)
-    check_output(setup.build_model(material), setup.loss_function, material)
+    network = setup.build_model(material)
+    check_output(network, setup.loss_function, material)
+    if factors:
+        factors_checker(name for name, weight in network.named_parameters() if weight.requires_grad)(factors)
     settings = {"lr": lr, "batch_size": batch_size, "weight_decay": weight_decay, **hyperparameters}
     runs = plan(material, SGD() if rule is None else rule, settings, seeds, setup.penalty)
     job = Job(setup, material, steps, validate_every or 0, keep_weights)
