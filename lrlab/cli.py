@@ -1,4 +1,4 @@
-"""The command ``lrlab``: look at this machine, open the lab, build the notebooks."""
+"""The command ``lrlab``: look at this machine, open the lab, build the notebooks, check a workbook."""
 
 from __future__ import annotations
 
@@ -18,9 +18,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     commands.add_parser("doctor", help="show what this machine has, what it lacks and what to do about it")
     commands.add_parser("lab", help="open JupyterLab on the first lecture; further arguments go to jupyter lab")
-    notebooks = commands.add_parser("notebooks", help="build the notebooks from their sources, or check them")
+    notebooks = commands.add_parser("notebooks", help="build lectures and workbooks from their sources, or check them")
     notebooks.add_argument("action", choices=("build", "check"))
     notebooks.add_argument("names", nargs="*", help="01_learning_rate, for example; all without a name")
+    workbook = commands.add_parser("workbook", help="for teachers: build, check or lint the workbooks, begin a new one")
+    workbook.add_argument("action", choices=("build", "check", "lint", "new"))
+    workbook.add_argument("names", nargs="*", help="03_momentum, for example; all without a name")
+    check = commands.add_parser("check", help="run a workbook from top to bottom and say how far you are")
+    check.add_argument("notebook", type=Path, help="exercises/03_momentum.ipynb, for example")
+    check.add_argument("--cell-seconds", type=float, default=60, help="what a cell may take (default: 60)")
 
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command != "lab":
@@ -29,6 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _doctor()
     if known.command == "lab":
         return _lab(rest)
+    if known.command == "workbook":
+        return _workbook(known.action, known.names)
+    if known.command == "check":
+        return _check(known.notebook, known.cell_seconds)
     return _notebooks(known.action, known.names)
 
 
@@ -72,6 +82,26 @@ def _notebooks(action: str, names: list[str]) -> int:
     from lrlab import notebooks
 
     return notebooks.main(action, names)
+
+
+def _workbook(action: str, names: list[str]) -> int:
+    if action == "lint":
+        from lrlab.workbook import lint
+
+        return lint.main(names)
+    if action == "new":
+        from lrlab.workbook import template
+
+        return template.main(names)
+    from lrlab.workbook import building
+
+    return building.main(action, names)
+
+
+def _check(notebook: Path, cell_seconds: float) -> int:
+    from lrlab.workbook import checkup
+
+    return checkup.main(notebook, cell_seconds)
 
 
 if __name__ == "__main__":

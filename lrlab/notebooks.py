@@ -62,31 +62,30 @@ class Pair:
 
 
 def main(action: str, names: Sequence[str]) -> int:
-    """The command ``lrlab notebooks build|check [NAME ...]``; the result is the exit status."""
+    """The command ``lrlab notebooks build|check [NAME ...]``, on lectures and workbooks; the result is the exit status.
+
+    A lecture and its workbook may have the same name: it stands for both.
+    """
     from lrlab.cli import find_root
+    from lrlab.workbook import building
 
     root = find_root() or Path.cwd()
-    try:
-        pairs = find(root / "lectures", names)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    lectures, workbooks = find(root / "lectures"), building.find(root)
+    known = {part.name for part in (*lectures, *workbooks)}
+    if unknown := [name for name in names if name not in known]:
+        print(f"no source for {', '.join(unknown)}; there are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
-    return _build_all(pairs) if action == "build" else _check_all(root / "lectures", pairs)
+    lectures = [lecture for lecture in lectures if not names or lecture.name in names]
+    workbooks = [workbook for workbook in workbooks if not names or workbook.name in names]
+    status = 0
+    if lectures or not names:
+        status = _build_all(lectures) if action == "build" else _check_all(root / "lectures", lectures)
+    return max(status, building.run(action, root, workbooks))
 
 
-def find(folder: Path, names: Sequence[str] = ()) -> list[Pair]:
-    """The pairs of a folder, all of them or those named.
-
-    Raises:
-        ValueError: a name without a source.
-    """
-    pairs = {
-        source.stem: Pair(source, folder / f"{source.stem}.ipynb") for source in sorted(folder.glob("source/*.py"))
-    }
-    unknown = [name for name in names if name not in pairs]
-    if unknown:
-        raise ValueError(f"no source for {', '.join(unknown)}; there are: {', '.join(pairs)}")
-    return [pairs[name] for name in names or pairs]
+def find(folder: Path) -> list[Pair]:
+    """The pairs of a folder, by name."""
+    return [Pair(source, folder / f"{source.stem}.ipynb") for source in sorted(folder.glob("source/*.py"))]
 
 
 def _build_all(pairs: Sequence[Pair]) -> int:
@@ -104,16 +103,21 @@ def _build_all(pairs: Sequence[Pair]) -> int:
 
 
 def _check_all(folder: Path, pairs: Sequence[Pair]) -> int:
-    problems = [f"{pair.name}: {problem}" for pair in pairs for problem in check(pair)]
+    found = [f"{pair.name}: {problem}" for pair in pairs for problem in check(pair)]
     known = {pair.notebook for pair in find(folder)}
-    problems += [f"{path.stem}: it has no source" for path in sorted(folder.glob("*.ipynb")) if path not in known]
-    for problem in problems:
+    found += [f"{path.stem}: it has no source" for path in sorted(folder.glob("*.ipynb")) if path not in known]
+    return report(found, f"{len(pairs)} notebooks agree with their sources")
+
+
+def report(found: Sequence[str], else_: str) -> int:
+    """Print what a check has found, and what to do; or, if that is nothing, the sentence ``else_``."""
+    for problem in found:
         print(problem, file=sys.stderr)
-    if problems:
+    if found:
         print("Change the source, never the notebook; then run: make notebooks", file=sys.stderr)
     else:
-        print(f"{len(pairs)} notebooks agree with their sources")
-    return 1 if problems else 0
+        print(else_)
+    return 1 if found else 0
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -136,17 +140,21 @@ def build(pair: Pair, cell_seconds: float = CELL_SECONDS) -> float:
     """
     notebook = convert(pair.source)
     start = time.perf_counter()
-    _execute(notebook, pair.notebook.parent, cell_seconds)
+    execute(notebook, pair.notebook.parent, cell_seconds)
     seconds = time.perf_counter() - start
-    _leave_out_what_varies(notebook)
-    text = _to_text(notebook)
-    problems = list(_problems(notebook, len(text.encode())))
-    if problems:
-        raise NotebookError("\n  ".join(problems))
-    unfinished = pair.notebook.with_suffix(".ipynb.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(pair.notebook)
+    leave_out_what_varies(notebook)
+    text = to_text(notebook)
+    if found := list(problems(notebook, len(text.encode()))):
+        raise NotebookError("\n  ".join(found))
+    write(pair.notebook, text)
     return seconds
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file in one stroke: whoever reads it sees the old text or the new one, never half of it."""
+    unfinished = path.with_suffix(f"{path.suffix}.part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
 
 
 def convert(source: Path) -> Any:
@@ -166,7 +174,12 @@ def convert(source: Path) -> Any:
     return notebook
 
 
-def _execute(notebook: Any, folder: Path, cell_seconds: float) -> None:
+def execute(notebook: Any, folder: Path, cell_seconds: float = CELL_SECONDS) -> None:
+    """Run the cells on a fresh kernel that stands in ``folder``, and put their outputs into the notebook.
+
+    Raises:
+        NotebookError: a cell raised an exception or took too long, or the kernel died.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -189,7 +202,8 @@ def _execute(notebook: Any, folder: Path, cell_seconds: float) -> None:
         raise NotebookError("the kernel died; was it out of memory?") from None
 
 
-def _leave_out_what_varies(notebook: Any) -> None:
+def leave_out_what_varies(notebook: Any) -> None:
+    """Take out what another run would change without need: versions in the metadata, views of widgets."""
     notebook.metadata.clear()
     notebook.metadata.update(KERNEL)
     for cell in notebook.cells:
@@ -198,7 +212,8 @@ def _leave_out_what_varies(notebook: Any) -> None:
             output.get("data", {}).pop(WIDGET_VIEW, None)
 
 
-def _to_text(notebook: Any) -> str:
+def to_text(notebook: Any) -> str:
+    """The text of the file."""
     import nbformat
 
     return nbformat.writes(notebook, version=nbformat.NO_CONVERT) + "\n"
@@ -212,22 +227,32 @@ def check(pair: Pair) -> Iterator[str]:
 
     The pictures and other outputs are not compared with a new run: nbval runs the notebook and does that.
     """
-    if not pair.notebook.exists():
-        yield "it has a source, but was never built"
-        return
-    text = pair.notebook.read_text(encoding="utf-8")
     try:
-        import nbformat
-
-        notebook = nbformat.reads(text, as_version=4)
-    except Exception as error:  # whatever stands in a damaged file
-        yield f"it cannot be read: {_first_line(str(error))}"
+        notebook = read(pair.notebook)
+    except NotebookError as error:
+        yield str(error)
         return
-    yield from _differences(convert(pair.source), notebook)
-    yield from _problems(notebook, len(text.encode()))
+    yield from differences(convert(pair.source), notebook)
+    yield from problems(notebook, pair.notebook.stat().st_size)
 
 
-def _differences(source: Any, notebook: Any) -> Iterator[str]:
+def read(path: Path) -> Any:
+    """The built notebook.
+
+    Raises:
+        NotebookError: there is none, or the file is damaged.
+    """
+    import nbformat
+
+    if not path.exists():
+        raise NotebookError("it has a source, but was never built")
+    try:
+        return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    except Exception as error:  # whatever stands in a damaged file
+        raise NotebookError(f"it cannot be read: {_first_line(str(error))}") from None
+
+
+def differences(source: Any, notebook: Any) -> Iterator[str]:
     """Where the cells of the notebook are not those of the source: the first place, with both texts."""
     for number, (wanted, found) in enumerate(zip(source.cells, notebook.cells, strict=False), 1):
         if (wanted.cell_type, wanted.source) != (found.cell_type, found.source):
@@ -247,8 +272,8 @@ def _differences(source: Any, notebook: Any) -> Iterator[str]:
         yield f"it has {len(notebook.cells)} cells, its source {len(source.cells)}"
 
 
-def _problems(notebook: Any, size: int) -> Iterator[str]:
-    """What a reader would stumble over, whatever the source says."""
+def problems(notebook: Any, size: int) -> Iterator[str]:
+    """What a reader would stumble over in a notebook of ``size`` bytes, whatever its source says."""
     if size > NOTEBOOK_BYTES:
         yield f"it has {size / 1e6:.2f} MB, over the limit of {NOTEBOOK_BYTES / 1e6:.1f} MB"
     if "widgets" in notebook.metadata:

@@ -101,7 +101,7 @@ def test_what_varies_is_left_out(built: Pair) -> None:
     assert all("execution" not in cell.metadata for cell in notebook.cells)
     nbformat.validate(notebook)
     text = built.notebook.read_text()
-    assert text.endswith("}\n") and text == notebooks._to_text(notebook)
+    assert text.endswith("}\n") and text == notebooks.to_text(notebook)
 
 
 def test_a_second_build_changes_nothing(built: Pair) -> None:
