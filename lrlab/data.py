@@ -8,6 +8,8 @@
 | `fashion-mnist` | clothes, 1 x 28 x 28                      | 54,000 / 6,000 / 10,000   | torchvision, download  |
 | `cifar10`       | small photographs, 3 x 32 x 32            | 45,000 / 5,000 / 10,000   | torchvision, download  |
 
+Your own images come from a folder (`from_folder`), your own tensors or arrays by `from_tensors`.
+
 Two folders are used, and only when needed: ``LRLAB_CACHE`` for drawn glyphs (by default the user's cache folder) and
 ``LRLAB_DATA`` for downloads (by default ``data`` in it).
 """
@@ -29,7 +31,7 @@ import sklearn.datasets
 import torch
 from torch import Tensor
 
-from lrlab import downloads, glyphs
+from lrlab import _folders, downloads, glyphs
 from lrlab._examples import checked_classes, checked_examples, checked_labels, held_out
 
 
@@ -52,7 +54,7 @@ class Dataset:
         image_shape: shape of one example, ``(channels, height, width)`` for images.
         mean, scale: per channel. Images are stored as ``x = (pixel - mean) / scale`` with pixels in [0, 1], where mean
             and scale are the mean and the standard deviation over the training split only. (0,) and (1,): as they were.
-        source: the arguments of `load` that give this data set again; None for the user's own data.
+        source: the arguments of `load` that give this data set again; None for the user's own tensors.
     """
 
     name: str
@@ -99,7 +101,7 @@ def load(
     mean and standard deviation of the training split (see `Dataset`); ``photos`` keeps its pixels in [0, 1].
 
     Args:
-        name: one of `names`.
+        name: one of `names`; or ``"folder"``, with ``path=`` and the other arguments of `from_folder`.
         device: see `resolve_device`.
         seed: fixes the split, the choice of ``per_class`` and the drawing of glyphs. The same seed gives the same data.
         per_class: keep only that many training examples of each class; validation and test stay whole. With the same
@@ -117,22 +119,88 @@ def load(
         >>> load("digits", device="cpu")
         Dataset(digits: 1,197 train, 300 validation, 300 test; 1x8x8; 10 classes)
     """
+    if name == "folder":
+        return from_folder(device=device, seed=seed, per_class=per_class, **options)
     if not isinstance(name, str) or name not in _SOURCES:
         nearest = difflib.get_close_matches(str(name).lower(), _SOURCES, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
         raise ValueError(
-            f"unknown data set {name!r}{hint} Known: {', '.join(names())}. For your own data see data.from_tensors."
+            f"unknown data set {name!r}{hint} Known: {', '.join(names())}. For your own data see data.from_folder and"
+            " data.from_tensors."
         )
     known = list(inspect.signature(_SOURCES[name]).parameters)[1:]
     if unknown := [option for option in options if option not in known]:
         raise TypeError(f"data set {name!r} has no option {unknown[0]!r}; it has {', '.join(['per_class', *known])}")
     seed = _whole("seed", seed, at_least=0)
     place = resolve_device(device)
-    images = _SOURCES[name](seed, **options)
-    if per_class is not None:
-        images = images._replace(train=_keep(images, _whole("per_class", per_class)))
+    images = _few(_SOURCES[name](seed, **options), per_class)
     source = {"name": name, "seed": seed, "per_class": per_class, **options}
     source = {key: _plain(value) for key, value in source.items() if value is not None and key != "download"}
+    return _on_device(name, images, place, source)
+
+
+def from_folder(
+    path: str | os.PathLike[str],
+    *,
+    side: int | None = None,
+    grey: bool | None = None,
+    validation: float = 0.2,
+    test: float = 0.2,
+    per_class: int | None = None,
+    device: str | torch.device = "auto",
+    seed: int = 0,
+    digest: str | None = None,
+) -> Dataset:
+    """Your own images: a folder with one folder of images per class, whose name is the name of the class.
+
+    Every image is brought to one size and to grey or RGB: turned as its EXIF orientation says, laid on white where it
+    is transparent, cropped to the middle, resized (bicubic, antialiased). 16-bit grey keeps its upper eight bits; of an
+    animation the first picture is taken. Images are then standardised as `load` does.
+
+    Files that are no images, damaged, or of more than 89 million pixels (`PIL.Image.MAX_IMAGE_PIXELS`) are skipped; a
+    warning counts them and names the first ten. Hidden files are not looked at.
+
+    Args:
+        path: the folder, ``pets/cat/*.jpg``, ``pets/dog/*.jpg``. Or it holds ``train``, ``validation`` (``valid``,
+            ``val``) and ``test``, each with all class folders; a part that is missing is then taken from ``train``.
+        side: width and height in pixels. None: as they are where all have one size, else 64.
+        grey: True: one channel; False: three; None: one where no file has colour (a palette counts as colour).
+        validation, test: shares of the images for the parts that have no folder of their own, each in [0, 1), together
+            less than 1.
+        per_class: keep only that many training images of each class, as `load` does.
+        device: see `resolve_device`.
+        seed: fixes the split, which is stratified.
+        digest: that of an earlier `Dataset.source`: an error if names or contents of the images are not those any more.
+
+    Returns:
+        A data set whose ``source`` is JSON, so that a run on it can be replayed. It holds the path as it was given: a
+        relative one is looked for in the current folder again.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no such folder; an archive must be unpacked first.
+        ValueError: fewer than two classes; a class that is missing in one part or has no image; too few images of a
+            class for each part to get one; images that would not fit into memory; another digest.
+        TypeError: an argument of the wrong kind.
+    """
+    place, seed = resolve_device(device), _whole("seed", seed, at_least=0)
+    side = None if side is None else _whole("side", side)
+    if grey is not None and not isinstance(grey, bool):
+        raise TypeError(f"grey must be True, False or None (as the files are), got {grey!r}")
+    found = _folders.read(path, side, grey)
+    name = _folders.folder_at(path).resolve().name
+    _folders.warn_of_skipped(name, found.skipped)
+    if digest not in (None, found.digest):
+        raise ValueError(
+            f"the images in {os.fspath(path)} are not those of the digest {digest!r}: files were added, removed,"
+            f" renamed or changed since (now {found.digest!r}). Put the former ones back, or leave digest out"
+        )
+    parts = _shared_out(found, validation, test, seed)
+    count, (channels, height, width) = sum(len(p.labels) for p in parts), parts[0].pixels.shape[1:]
+    description = f"{count:,} images, {width} x {height} pixels, {'grey' if channels == 1 else 'RGB'} (a folder)"
+    images = _few(_Images(description, found.classes, 255, *parts), per_class)
+    source = {"path": os.fspath(path), "side": side, "grey": grey, "validation": validation, "test": test}
+    source = {"name": "folder", "seed": seed, "per_class": per_class, **source, "digest": found.digest}
+    source = {key: _plain(value) for key, value in source.items() if value is not None}
     return _on_device(name, images, place, source)
 
 
@@ -338,6 +406,32 @@ def _split_part(whole: _Part, validation: int, test: int, seed: int) -> tuple[_P
         _Part(whole.pixels[i], whole.labels[i]) for i in _split(whole.labels, validation, test, seed)
     )
     return train, middle, last
+
+
+def _shared_out(found: _folders.Folder, validation: float, test: float, seed: int) -> tuple[_Part, _Part, _Part]:
+    """Training, validation and test part of a folder; those it does not have are taken from its training images."""
+    whole = _Part(*found.parts["train"])
+    shares = {"validation": validation, "test": test}
+    sizes = held_out(len(whole.labels), *(0 if part in found.parts else share for part, share in shares.items()))
+    taken = dict(zip(("train", *shares), _split_part(whole, *sizes, seed), strict=True))
+    given = {part: _Part(*found.parts[part]) for part in shares if part in found.parts}
+    parts = {**taken, **given}
+    for part, (_, labels) in parts.items():
+        lacking = np.flatnonzero(np.bincount(labels, minlength=len(found.classes)) == 0)
+        if len(labels) and len(lacking):
+            count = int((whole.labels == lacking[0]).sum())
+            raise ValueError(
+                f"class {found.classes[lacking[0]]!r} has too few images ({count}): none falls into the {part} part"
+                f" with validation={validation} and test={test}: add images, or change the shares (0: no such part)"
+            )
+    return parts["train"], parts["validation"], parts["test"]
+
+
+def _few(images: _Images, per_class: int | None) -> _Images:
+    """The images with only so many training examples of each class, if a number is given."""
+    if per_class is None:
+        return images
+    return images._replace(train=_keep(images, _whole("per_class", per_class)))
 
 
 def _keep(images: _Images, per_class: int) -> _Part:
