@@ -1,0 +1,434 @@
+"""Judging: the student's function runs on a question's inputs, and what it returned is compared with the reference.
+
+Two halves, so that a grader can put a wall between them. `attempt` calls the student's code and says what came out.
+`judge` and `verdict` look at what came out, and at nothing else: they run where the student's code never was. ::
+
+    cases = question.cases(seed)
+    outcomes = [attempt(question, function, case) for case in cases]         # in the student's process
+    verdict(question, cases, outcomes)                                       # anywhere; None if all is right
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import copy
+import functools
+import inspect
+import io
+import random
+import sysconfig
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from IPython import get_ipython
+
+import lrlab
+from lrlab.workbook.questions import Case, Mistake, Question
+from lrlab.workbook.values import Difference, difference, show, show_pair, unchanged
+from lrlab.workbook.verdicts import NotAttempted, Raised, Verdict, Wrong
+
+PRINTED = 2000  # characters of a student's output that are kept
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An exception in the student's code, as text: what it says, and where it came from."""
+
+    error: str
+    place: str
+    unfinished: bool = False  # it is the stub's own NotImplementedError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of the student's function did.
+
+    Attributes
+    ----------
+    value
+        What it returned; for a question with `read`, what that makes of it.
+    trouble
+        The exception, if it raised one.
+    changed
+        Names of the arguments that it changed in place.
+    printed
+        What it printed, up to 2,000 characters of it.
+    """
+
+    value: Any = None
+    trouble: Trouble | None = None
+    changed: tuple[str, ...] = ()
+    printed: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a value that `Question.read` could do nothing with."""
+
+    words: str
+
+
+# Checking a function here and now -------------------------------------------------------------------------------------
+
+
+def check(question: Question, function: Any, seed: str | int = "") -> None:
+    """Try a student's function on the inputs of a question.
+
+    Raises
+    ------
+    NotAttempted, Raised, Wrong
+        Unless it is right.
+    """
+    refuse_unfit(question, function)
+    cases = question.cases(seed)
+    outcomes = []
+    with _own_randomness():
+        for case in cases:
+            outcomes.append(attempt(question, function, case))
+            if outcomes[-1].trouble:
+                break
+        found = verdict(question, cases, outcomes)
+    if found is not None:
+        raise found
+
+
+def refuse_unfit(question: Question, function: Any) -> None:
+    """Raise what can be said before a call: it is no function, it is the stub, or it takes other parameters."""
+    asked = f"{question.function}({', '.join(question.parameters)})"
+    if not callable(function):
+        raise Wrong(
+            question.name,
+            "hand over the function itself",
+            ("got", show(function)),
+            ("asked", f"the function, without brackets: book.check({question.name!r}, {question.function})"),
+            kind="not a function",
+        )
+    if _is_stub(function):
+        raise not_attempted(question)
+    yours = _parameters(function)
+    if yours is not None and (not _takes(function, len(question.parameters)) or _shuffled(yours, question.parameters)):
+        order = "in this order" if _shuffled(yours, question.parameters) else f"{len(question.parameters)} of them"
+        raise Wrong(
+            question.name,
+            "your function takes other parameters than asked",
+            ("yours", f"{getattr(function, '__name__', 'function')}({', '.join(yours)})"),
+            ("asked", f"{asked}: {order}. Their names are yours to choose"),
+            kind="signature",
+        )
+
+
+def not_attempted(question: Question) -> NotAttempted:
+    """The verdict on a stub."""
+    return NotAttempted(
+        question.name,
+        "not attempted yet",
+        ("asked", question.signature),
+        ("next", f"Write the function in place of the line that raises NotImplementedError. {_hint(question)}"),
+    )
+
+
+# The student's half ---------------------------------------------------------------------------------------------------
+
+
+def attempt(question: Question, function: Callable[..., Any], case: Case) -> Outcome:
+    """Call the student's function on copies of one input, with its output caught and the random numbers seeded."""
+    passed = copy.deepcopy(dict(case.arguments))
+    output = _Output()
+    trouble, value = None, None
+    _seed_everything()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        try:
+            value = function(*passed.values())
+            value = _read(question, value)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            trouble = _trouble(error, function)
+    changed = tuple(
+        name
+        for name, before in case.arguments.items()
+        if name not in question.may_change and not unchanged(before, passed[name])
+    )
+    return Outcome(value, trouble, changed, output.kept)
+
+
+def _read(question: Question, value: Any) -> Any:
+    if question.read is None or value is None or inspect.isgenerator(value):
+        return value
+    try:
+        return question.read(value)
+    except Exception as error:
+        if _students_frame(error.__traceback__) is not None:
+            raise  # it was the student's code that raised, called by what they returned
+        return Unreadable(f"it is {show(value)}, which is not what is asked ({type(error).__name__}: {error})")
+
+
+class _Output(io.TextIOBase):
+    """Takes any flood of text and keeps its beginning."""
+
+    def __init__(self) -> None:
+        self.kept = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if len(self.kept) < PRINTED:
+            self.kept = (self.kept + text)[:PRINTED]
+        return len(text)
+
+
+@contextlib.contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Leave the random numbers of the student's notebook as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _seed_everything() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (a student may use the old generator)
+    torch.random.default_generator.manual_seed(0)
+
+
+def _is_stub(function: Callable[..., Any]) -> bool:
+    """True if the body is a docstring, `...`, `pass` and `raise NotImplementedError()`, or some of these."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError, IndentationError):
+        return False
+    header = tree.body[0] if tree.body else None
+    return isinstance(header, ast.FunctionDef) and all(map(_does_nothing, header.body))
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Raise) and statement.exc is not None:
+        raised = statement.exc.func if isinstance(statement.exc, ast.Call) else statement.exc
+        return isinstance(raised, ast.Name) and raised.id == "NotImplementedError"
+    return isinstance(statement, ast.Pass) or (
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    )
+
+
+def _parameters(function: Callable[..., Any]) -> list[str] | None:
+    try:
+        return [str(parameter) for parameter in inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return None
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+def _shuffled(yours: Sequence[str], asked: Sequence[str]) -> bool:
+    """The same names in another order: called by position, every value would land in the wrong place."""
+    return list(yours) != list(asked) and sorted(yours) == sorted(asked)
+
+
+# Where the student's code raised --------------------------------------------------------------------------------------
+
+
+def _trouble(error: BaseException, function: Callable[..., Any]) -> Trouble:
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, KeyboardInterrupt):
+        said = "interrupted: it was still running. Is there a loop that does not end?"
+    frame = _students_frame(error.__traceback__)
+    own = frame is not None and frame.name == getattr(function, "__name__", None)
+    unfinished = isinstance(error, NotImplementedError) and not str(error) and own
+    return Trouble(said, _place(frame), unfinished)
+
+
+def _students_frame(trace: TracebackType | None) -> traceback.FrameSummary | None:
+    """The innermost frame that is neither Python's, nor a library's, nor ours."""
+    frames = [frame for frame in traceback.extract_tb(trace) if not _is_library(frame.filename)]
+    return frames[-1] if frames else None
+
+
+@functools.cache
+def _library_folders() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    installed = {sysconfig.get_path(name) for name in names} | {str(Path(torch.__file__).parents[1])}
+    return (*sorted(installed), str(Path(lrlab.__file__).parent))
+
+
+def _is_library(filename: str) -> bool:
+    if filename.startswith("<"):
+        return not filename.startswith("<ipython-input")
+    return filename.startswith(_library_folders())
+
+
+def _place(frame: traceback.FrameSummary | None) -> str:
+    if frame is None:
+        return ""
+    return f"{_file(frame.filename)}, line {frame.lineno}, in {frame.name}:  {frame.line}"
+
+
+def _file(filename: str) -> str:
+    """The cell's number in a notebook, the file's name elsewhere."""
+    label = getattr(getattr(get_ipython(), "compile", None), "format_code_name", lambda name: None)(filename)
+    return " ".join(label).lower().replace("in[", "[") if label else Path(filename).name
+
+
+# The judge's half -----------------------------------------------------------------------------------------------------
+
+
+def judge(question: Question, case: Case, value: Any) -> Difference | None:
+    """What is wrong with a value that the student's function returned for a case; None if it is right. Pure."""
+    expected = _expected(question, case)
+    return _judge(question, case, expected, value)
+
+
+def _judge(question: Question, case: Case, expected: Any, value: Any) -> Difference | None:
+    if isinstance(value, Unreadable):
+        return Difference("kind", value.words)
+    form = difference(expected, value, question.tolerance, question.returns)
+    if form is not None and form.kind != "value":
+        return form
+    for claim in question.properties:
+        if not claim.holds(value, case.arguments):
+            return Difference("property", f"it should hold that {claim.claim}, and it does not")
+    if question.compare is None:
+        return form
+    words = question.compare(expected, value)
+    return Difference("value", words) if words else None
+
+
+def verdict(question: Question, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict | None:
+    """The verdict on what a function returned for the cases, in their order; None if all of it is right. Pure.
+
+    `outcomes` may end early, after one with trouble. It is the first failing case that is shown: examples come first
+    and draws grow, so it is a small one.
+    """
+    for case, outcome in zip(cases, outcomes, strict=False):
+        if outcome.trouble is not None:
+            return _raised(question, case, outcome)
+        expected = _expected(question, case)
+        found = _judge(question, case, expected, outcome.value)
+        if outcome.changed and (found is None or found.kind == "value"):
+            return _changed(question, case, outcome)
+        if found is not None:
+            mistake = recognise(question, cases, outcomes)
+            return _wrong(question, case, outcome, expected, found, mistake)
+    return None
+
+
+def recognise(question: Question, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Mistake | None:
+    """The first mistake of the catalogue that returns what the student's function returned, on every input."""
+    tried = [(case, outcome.value) for case, outcome in zip(cases, outcomes, strict=False) if outcome.trouble is None]
+    for mistake in question.mistakes:
+        if all(_makes(question, mistake, case, value) for case, value in tried):
+            return mistake
+    return None
+
+
+def _makes(question: Question, mistake: Mistake, case: Case, value: Any) -> bool:
+    try:
+        made = _value_of(question, mistake.answer, case)
+    except Exception:  # on some inputs a wrong formula has no value: there it cannot be recognised
+        return False
+    return difference(made, value, question.tolerance) is None
+
+
+def _expected(question: Question, case: Case) -> Any:
+    return _value_of(question, question.answer, case)
+
+
+def _value_of(question: Question, function: Callable[..., Any], case: Case) -> Any:
+    """What one of our own functions returns, read as the student's value is."""
+    value = function(*copy.deepcopy(dict(case.arguments)).values())
+    return value if question.read is None else question.read(value)
+
+
+# What the student reads -----------------------------------------------------------------------------------------------
+
+
+def _given(case: Case) -> str:
+    """The arguments: a line of short ones, a line for each long one."""
+    shown = [f"{name} = {show(value, digits=6)}" for name, value in case.arguments.items()]
+    line = ", ".join(shown)
+    return line if len(line) <= 90 else "\n".join(shown)
+
+
+def _hint(question: Question) -> str:
+    return f"Stuck? book.hint({question.name!r})"
+
+
+def _raised(question: Question, case: Case, outcome: Outcome) -> Verdict:
+    assert outcome.trouble is not None
+    if outcome.trouble.unfinished:
+        return Raised(
+            question.name,
+            "your code is not finished",
+            ("in", outcome.trouble.place),
+            ("next", "This line of the stub is still reached: take it out, and return your result"),
+        )
+    return Raised(
+        question.name,
+        "your code raised an exception",
+        ("given", _given(case)),
+        ("raised", outcome.trouble.error),
+        ("in", outcome.trouble.place),
+        ("printed", _beginning(outcome.printed)),
+        ("next", f"Look at that line with these numbers. {_hint(question)}"),
+    )
+
+
+def _changed(question: Question, case: Case, outcome: Outcome) -> Wrong:
+    name = outcome.changed[0]
+    return Wrong(
+        question.name,
+        f"your function changes its argument {name} in place",
+        ("given", _given(case)),
+        ("why", f"Whoever calls it still needs the old {name}, and would get a wrong result later without any error"),
+        ("next", f"Write {name} = {name} + … instead of {name} += …, and no {name}.add_() or {name}[0] = …"),
+        kind="changed",
+    )
+
+
+def _wrong(
+    question: Question, case: Case, outcome: Outcome, expected: Any, found: Difference, mistake: Mistake | None
+) -> Wrong:
+    wanted, got = show_pair(expected, outcome.value, question.returns)
+    if isinstance(outcome.value, Unreadable):
+        got = ""
+    return Wrong(
+        question.name,
+        "not right yet",
+        ("given", _given(case)),
+        ("expected", wanted),
+        ("got", got),
+        ("difference", f"{found}{_stated(question, found)}"),
+        ("printed", _beginning(outcome.printed)),
+        ("likely", f"{mistake.name}. {mistake.message}" if mistake else ""),
+        ("next", f"Try it with these numbers, on paper. {_hint(question)}"),
+        kind=found.kind,
+        mistake=mistake.name if mistake else None,
+    )
+
+
+def _stated(question: Question, found: Difference) -> str:
+    if found.kind != "value" or question.compare is not None:
+        return ""
+    return f" (allowed: {question.tolerance:g} of the largest number)"
+
+
+def _beginning(printed: str, lines: int = 6) -> str:
+    kept = printed.strip().splitlines()
+    return "\n".join(kept if len(kept) <= lines else [*kept[:lines], "…"])
+

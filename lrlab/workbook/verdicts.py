@@ -1,0 +1,90 @@
+"""What a check says unless the answer is right: exceptions that a notebook shows as their text alone.
+
+IPython asks an exception for its `_render_traceback_` before it prints a stack trace. The student wants to know about
+their own line and not about ours, so the text is all there is: no frames, and no colours that a file or a test report
+would show as escape codes.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+WIDTH = 110  # characters: a line of a notebook at 1280 pixels
+_LABEL = 12
+
+
+class WorkbookError(Exception):
+    """Something a workbook has to say to its student."""
+
+    def _render_traceback_(self) -> list[str]:
+        return str(self).splitlines()
+
+
+class Verdict(WorkbookError):
+    """The answer to a question is not right yet.
+
+    Attributes
+    ----------
+    question
+        The name of the question.
+    """
+
+    def __init__(self, question: str, headline: str, *rows: tuple[str, str]) -> None:
+        super().__init__(report(f"{question}: {headline}", *rows))
+        self.question = question
+
+
+class NotAttempted(Verdict):
+    """There is only the stub so far."""
+
+
+class Raised(Verdict):
+    """The student's code raised an exception, or was interrupted."""
+
+
+class Wrong(Verdict):
+    """The student's function returns something else than it should.
+
+    Attributes
+    ----------
+    kind
+        What is wrong with it: "value", "shape", "dtype", "device", "nan", "kind", "none", "generator", "length",
+        "keys", "changed", "property", "signature", "not a function".
+    mistake
+        The name of the likely mistake, if it is one of the catalogue.
+    """
+
+    def __init__(
+        self, question: str, headline: str, *rows: tuple[str, str], kind: str, mistake: str | None = None
+    ) -> None:
+        super().__init__(question, headline, *rows)
+        self.kind = kind
+        self.mistake = mistake
+
+
+class UnknownQuestion(WorkbookError, LookupError):
+    """The workbook has no question of this name."""
+
+
+class UnknownWorkbook(WorkbookError, LookupError):
+    """There is no workbook of this name."""
+
+
+class NotYet(WorkbookError):
+    """The solution was asked for before an attempt."""
+
+
+def report(headline: str, *rows: tuple[str, str]) -> str:
+    """A headline, and under it rows with a label at their left. Rows without text are left out."""
+    lines = [headline, ""] if rows else [headline]
+    for label, text in rows:
+        if text:
+            lines.extend(_row(label, text))
+    return "\n".join(lines)
+
+
+def _row(label: str, text: str) -> list[str]:
+    wrapped: list[str] = []
+    for line in text.splitlines():
+        wrapped.extend(textwrap.wrap(line, WIDTH - _LABEL, subsequent_indent="  ", break_long_words=False) or [""])
+    return [f"{label if number == 0 else '':<{_LABEL}}{line}".rstrip() for number, line in enumerate(wrapped)]
