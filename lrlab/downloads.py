@@ -93,7 +93,7 @@ def _check_unpacked(folder: Path, resources: list[tuple[str, str]]) -> None:
 def _fetch(source: Source, folder: Path) -> None:
     """Download beside, then rename: an interrupted download leaves nothing that looks like data."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as beside, _patience(PATIENCE):
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as beside, patience(PATIENCE):
         source.make(beside, download=True)
         if _problem(source, folder) is None:
             return  # another process was quicker
@@ -102,7 +102,7 @@ def _fetch(source: Source, folder: Path) -> None:
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
+def patience(seconds: float) -> Iterator[None]:
     """torchvision connects without a time limit: behind a firewall that says nothing it would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
