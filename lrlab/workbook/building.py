@@ -37,6 +37,9 @@ HIDDEN = ("### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS")
 NBGRADER_SCHEMA = 3
 CHECK_KEYS = ("points", "difficulty", "minutes")  # in the header of a check cell, and of no other
 
+LOAD = re.compile(
+    r"""^book\s*=\s*load\(\s*["'](?P<name>\w+)["']\s*(?:,\s*version\s*=\s*(?P<version>\d+))?""", re.MULTILINE
+)
 _QUESTION = re.compile(r"[a-z][a-z0-9_]{0,39}")  # a name for nbgrader ([a-zA-Z0-9_-]*) and for Python
 
 
@@ -159,7 +162,7 @@ def convert(source: Path) -> Any:
         NotebookError: a header, a region or a pair of cells is not as it must be; the message says which.
     """
     notebook = notebooks.convert(source)
-    mark = {"workbook": source.stem, "version": _version(source)}
+    mark = {"workbook": source.stem, "version": _version(notebook, source.stem)}
     notebook.metadata["lrlab"] = mark
     answers: list[str] = []
     checks: list[str] = []
@@ -179,14 +182,14 @@ def convert(source: Path) -> Any:
     return notebook
 
 
-def _version(source: Path) -> int:
-    """``jupyter: lrlab: version: 2`` in the header of the source; 1 if there is none."""
-    import jupytext
-
-    version = jupytext.read(source, fmt="py:percent").metadata.get("lrlab", {}).get("version", 1)
-    if not isinstance(version, int) or version < 1:
-        raise NotebookError(f"the version in its header is {version!r}; it must be a whole number from 1 on")
-    return version
+def _version(notebook: Any, name: str) -> int:
+    """The version in ``book = load("03_momentum", version=2)``; 1 if it names none."""
+    call = next(filter(None, (LOAD.search(cell.source) for cell in notebook.cells if cell.cell_type == "code")), None)
+    if call is None:
+        raise NotebookError(f'no cell opens the workbook: book = load("{name}", version=1)')
+    if call["name"] != name:
+        raise NotebookError(f"it opens the workbook {call['name']!r}; its own name is {name!r}")
+    return int(call["version"] or 1)
 
 
 def _question_and_role(cell: Any) -> tuple[str, str]:
@@ -295,16 +298,17 @@ def record_text(converted: Any) -> str:
         {"id": cell["id"], "cell_type": cell.cell_type, "source": cell.source, "metadata": cell.metadata}
         for cell in student.cells
     ]
-    questions: dict[str, dict[str, Any]] = {}
+    by_question: dict[str, dict[str, Any]] = {key: {} for key in (*CHECK_KEYS, "solutions")}
     for cell in converted.cells:
         ours = cell.metadata.get("lrlab", {})
         if role_of(cell) == "answer":
             kept = [line for line in cell.source.splitlines() if line.strip() not in SOLUTION]
-            questions[ours["question"]] = {"solution": "\n".join(kept)}
+            by_question["solutions"][ours["question"]] = "\n".join(kept)
         elif role_of(cell) == "check":
-            questions[ours["question"]].update({key: ours[key] for key in CHECK_KEYS})
+            for key in CHECK_KEYS:
+                by_question[key][ours["question"]] = ours[key]
     ours = converted.metadata["lrlab"]
-    record = {"name": ours["workbook"], "version": ours["version"], "questions": questions, "cells": cells}
+    record = {"name": ours["workbook"], "version": ours["version"], **by_question, "cells": cells}
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 

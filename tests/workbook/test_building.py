@@ -96,7 +96,12 @@ def test_the_record_holds_the_students_cells_and_the_solutions(built: Workbook) 
         (cell.id, cell.source, cell.metadata) for cell in student.cells
     ]
     solution = 'def double(x):\n    """Twice x."""\n    secret_sum = x + x\n    return secret_sum'
-    assert record["questions"]["double"] == {"solution": solution, "points": 1, "difficulty": 1, "minutes": 2}
+    assert record["solutions"]["double"] == solution
+    assert [record[key] for key in ("points", "difficulty", "minutes")] == [
+        {"double": 1, "square": 2},
+        {"double": 1, "square": 2},
+        {"double": 2, "square": 3},
+    ]
 
 
 def test_a_second_build_changes_nothing(built: Workbook) -> None:
@@ -122,7 +127,8 @@ def test_a_second_build_changes_nothing(built: Workbook) -> None:
         ('# %% question="square"\n', '# %% question="double"\n', "the question 'double' has two answer cells"),
         ('question="square" points', 'question="cube" points', "each answer's cell is followed by its check"),
         ("# %%\nbook.progress()", "# %% points=3\nbook.progress()", "it has points= but no question="),
-        ("version: 3", "version: soon", "the version in its header is 'soon'"),
+        ('load("90_', 'load("91_', "it opens the workbook '91_small'; its own name is '90_small'"),
+        ("book = load", "books = load", "no cell opens the workbook: book = load("),
         ("return None", "import warnings; warnings.warn('old')", "wrote to stderr"),
     ],
 )
@@ -216,8 +222,8 @@ def test_no_solution_stands_in_a_students_file(one: Workbook) -> None:
     given = {line.strip() for cell in student.cells for line in cell.source.splitlines()}
     everything = one.student.read_text()
     record = json.loads(one.record.read_text())
-    for name, question in record["questions"].items():
-        secret = [line for line in map(str.strip, question["solution"].splitlines()) if line and line not in given]
+    for name, solution in record["solutions"].items():
+        secret = [line for line in map(str.strip, solution.splitlines()) if line and line not in given]
         assert secret, f"{name}: its solution stands in the student's cells line by line"
         leaked = [line for line in secret if json.dumps(line)[1:-1] in everything]
         assert not leaked, f"{name}: {leaked}"
