@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 import importlib.resources
@@ -66,6 +67,8 @@ class Book:
         self.name = name
         self.questions = {question.name: question for question in questions}
         self.kept = Progress(name, Path.cwd() if folder is None else folder)
+        self._right: set[str] = set()
+        self._failed: dict[str, tuple[Any, ...]] = {}
 
     def __repr__(self) -> str:
         return f"Book({self.name!r}: {', '.join(self.questions)})"
@@ -86,17 +89,24 @@ class Book:
             judging.check(question, function, seed=self.name)
         except NotAttempted:
             raise
-        except (Raised, Wrong):
+        except (Raised, Wrong) as found:
             self.kept.attempted(name, right=False)
+            self._right.discard(name)
+            self._failed[name] = found.arguments
             raise
         self.kept.attempted(name, right=True)
+        self._right.add(name)
         examples = f"{len(question.examples)} example{'s' * (len(question.examples) != 1)}"
         print(f"{name}: right, on {examples} and {question.draws} random inputs.")
 
+    def right(self, *names: str) -> bool:
+        """True once these questions were checked and right in this kernel, so that a cell may use your functions."""
+        return all(self._question(name).name in self._right for name in names)
+
     def given(self, name: str) -> tuple[Any, ...]:
-        """The arguments of the first example, to try your function on: `momentum(*book.given("momentum"))`."""
+        """The input on which your function failed last, or the first example: `momentum(*book.given("momentum"))`."""
         question = self._question(name)
-        return tuple(question.cases(self.name)[0].arguments.values())
+        return copy.deepcopy(self._failed.get(name) or tuple(question.cases(self.name)[0].arguments.values()))
 
     def hint(self, name: str) -> None:
         """Print a hint: each time you ask one stage further, three in all."""

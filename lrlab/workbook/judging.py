@@ -131,7 +131,7 @@ def not_attempted(question: Question) -> NotAttempted:
         question.name,
         "not attempted yet",
         ("asked", question.signature),
-        ("next", f"Write the function in place of the line that raises NotImplementedError. {_hint(question)}"),
+        ("next", f"Write it in place of the line that raises NotImplementedError. {_hint(question)}"),
     )
 
 
@@ -386,6 +386,7 @@ def _raised(question: Question, case: Case, outcome: Outcome) -> Verdict:
         ("in", outcome.trouble.place),
         ("printed", _beginning(outcome.printed)),
         ("next", f"Look at that line with these numbers. {_hint(question)}"),
+        arguments=tuple(case.arguments.values()),
     )
 
 
@@ -397,6 +398,7 @@ def _changed(question: Question, case: Case, outcome: Outcome) -> Wrong:
         ("given", _given(case)),
         ("why", f"Whoever calls it still needs the old {name}, and would get a wrong result later without any error"),
         ("next", f"Write {name} = {name} + … instead of {name} += …, and no {name}.add_() or {name}[0] = …"),
+        arguments=tuple(case.arguments.values()),
         kind="changed",
     )
 
@@ -413,22 +415,23 @@ def _wrong(
         ("given", _given(case)),
         ("expected", wanted),
         ("got", got),
-        ("difference", f"{found}{_stated(question, found)}"),
+        ("difference", str(found)),
+        ("tolerance", _tolerance(question, found)),
         ("printed", _beginning(outcome.printed)),
-        ("likely", f"{mistake.name}. {mistake.message}" if mistake else ""),
-        ("next", f"Try it with these numbers, on paper. {_hint(question)}"),
+        ("likely", f"{mistake.name.upper()}. {mistake.message}" if mistake else ""),
+        ("next", f"Work it out on paper with these numbers. {_hint(question)}"),
+        arguments=tuple(case.arguments.values()),
         kind=found.kind,
         mistake=mistake.name if mistake else None,
     )
 
 
-def _stated(question: Question, found: Difference) -> str:
+def _tolerance(question: Question, found: Difference) -> str:
     if found.kind != "value" or question.compare is not None:
         return ""
-    return f" (allowed: {question.tolerance:g} of the largest number)"
+    return f"{question.tolerance:g} of the largest number"
 
 
 def _beginning(printed: str, lines: int = 6) -> str:
     kept = printed.strip().splitlines()
     return "\n".join(kept if len(kept) <= lines else [*kept[:lines], "…"])
-

@@ -80,9 +80,7 @@ class Random:
         """One of the options."""
         return self._draws.choice(options)
 
-    def tensor(
-        self, *shape: int, low: float = -3.0, high: float = 3.0, dtype: torch.dtype = torch.float64
-    ) -> Tensor:
+    def tensor(self, *shape: int, low: float = -3.0, high: float = 3.0, dtype: torch.dtype = torch.float64) -> Tensor:
         """A tensor of the shape, `[size]` unless another is given, with entries in [low, high], to three digits."""
         shape = shape or (self.size,)
         entries = [self.uniform(low, high) for _ in range(math.prod(shape))]

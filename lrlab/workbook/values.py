@@ -140,9 +140,7 @@ def _mappings(expected: Mapping[Any, Any], got: Any, tolerance: float) -> Differ
     return _first((repr(key), difference(value, got[key], tolerance)) for key, value in expected.items())
 
 
-def _sequences(
-    expected: Sequence[Any], got: Any, tolerance: float, names: Sequence[str]
-) -> Difference | None:
+def _sequences(expected: Sequence[Any], got: Any, tolerance: float, names: Sequence[str]) -> Difference | None:
     asked = f"{len(expected)} values ({', '.join(names)})" if len(names) == len(expected) else f"{len(expected)} values"
     if not isinstance(got, tuple | list):
         return Difference("kind", f"it is {_kind(got)}; {asked} are asked, with a comma between them")

@@ -8,6 +8,7 @@ would show as escape codes.
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 WIDTH = 110  # characters: a line of a notebook at 1280 pixels
 _LABEL = 12
@@ -27,11 +28,14 @@ class Verdict(WorkbookError):
     ----------
     question
         The name of the question.
+    arguments
+        The input on which it failed; empty if the function was not called.
     """
 
-    def __init__(self, question: str, headline: str, *rows: tuple[str, str]) -> None:
+    def __init__(self, question: str, headline: str, *rows: tuple[str, str], arguments: tuple[Any, ...] = ()) -> None:
         super().__init__(report(f"{question}: {headline}", *rows))
         self.question = question
+        self.arguments = arguments
 
 
 class NotAttempted(Verdict):
@@ -55,9 +59,15 @@ class Wrong(Verdict):
     """
 
     def __init__(
-        self, question: str, headline: str, *rows: tuple[str, str], kind: str, mistake: str | None = None
+        self,
+        question: str,
+        headline: str,
+        *rows: tuple[str, str],
+        arguments: tuple[Any, ...] = (),
+        kind: str,
+        mistake: str | None = None,
     ) -> None:
-        super().__init__(question, headline, *rows)
+        super().__init__(question, headline, *rows, arguments=arguments)
         self.kind = kind
         self.mistake = mistake
 
