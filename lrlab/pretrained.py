@@ -260,11 +260,15 @@ def _weights_called(source: str | WeightsEnum) -> tuple[WeightsEnum, str]:
 
 def _from_torchvision(called: tuple[WeightsEnum, str], progress: bool) -> nn.Module:
     weights, network = called
-    path = _fetched(weights, data.data_folder() / "weights", progress)
-    classes = len(weights.meta["categories"])
-    model = torchvision.models.get_model(network, weights=None, num_classes=classes)
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))  # renames old layers as it needs
-    return model
+    folder = data.data_folder() / "weights"
+    # torchvision opens the file without weights_only; what weights_only has opened before holds no code.
+    read_weights(_fetched(weights, folder / "checkpoints", progress))
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(folder))
+    try:
+        return torchvision.models.get_model(network, weights=weights)
+    finally:
+        torch.hub.set_dir(before)
 
 
 def _fetched(weights: WeightsEnum, folder: Path, progress: bool) -> Path:
