@@ -13,13 +13,11 @@ What can be said of predictions are functions of logits (`average`, `scores`, `e
 
 from __future__ import annotations
 
-import copy
 import itertools
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +26,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from lrlab import _predictions, _store, models
+from lrlab import _predictions, _store
 from lrlab._averages import check_survived, check_whole, ema, renew_batchnorm, swa
-from lrlab._points import rates
+from lrlab._members import Member, as_saved, check_together, from_saved, logits_of, members_of, of_run, of_sweep
 from lrlab._predictions import (
     Reliability,
     Scores,
@@ -42,9 +40,9 @@ from lrlab._predictions import (
     scores,
     temperature,
 )
-from lrlab.configuration import Data, Material, Model
+from lrlab.configuration import Data, Model
 from lrlab.data import resolve_device
-from lrlab.run import EVALUATE_AT_ONCE, Run
+from lrlab.run import Run
 from lrlab.schedules import Constant, Plateau, Schedule, WarmRestarts
 from lrlab.sweeps import Sweep, sweep
 
@@ -72,43 +70,6 @@ __all__ = [
 ]
 
 FILE_KIND = "an lrlab ensemble 1"
-_training_runs = itertools.count()  # a number for each training run that a member came from
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One network of an ensemble.
-
-    Attributes:
-        name: what to call it, ``"seed 3"`` or ``"cycle 2"``.
-        model: the network, in inference mode: ``[N, ...] -> logits [N, K]``.
-        step: the steps its training run had made when it was taken; None if unknown.
-        lr: the learning rate that was applied in the last of them; None if unknown.
-        run: the number of that training run: snapshots of one run share it. None if unknown.
-        classes: their names; None if unknown.
-        architecture: the arguments of `models.build` that make such a network; None for one of your own.
-    """
-
-    name: str
-    model: nn.Module
-    step: int | None = None
-    lr: float | None = None
-    run: int | None = None
-    classes: tuple[str, ...] | None = None
-    architecture: tuple[str, tuple[int, ...], int] | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        return self._weight().device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of its weights, and so of what it is given."""
-        return self._weight().dtype
-
-    def _weight(self) -> Tensor:
-        return next(itertools.chain(self.model.parameters(), self.model.buffers()), torch.zeros(()))
 
 
 class Evaluation(NamedTuple):
@@ -182,9 +143,9 @@ class Ensemble:
     """
 
     def __init__(self, members: Sequence[Member | Run | nn.Module] | Mapping[str, Run | nn.Module]) -> None:
-        self.members: tuple[Member, ...] = _members(members)
+        self.members: tuple[Member, ...] = members_of(members)
         self.left_out: tuple[str, ...] = ()  # what was not taken in, and why
-        _check_together(self.members)
+        check_together(self.members)
 
     @classmethod
     def from_sweep(cls, result: Sweep, rows: Iterable[int] | None = None) -> Ensemble:
@@ -204,17 +165,9 @@ class Ensemble:
                 f"from_sweep takes what sweep(..., keep_weights=True) returned, not a {type(result).__name__}; "
                 "to take some rows of it, say rows="
             )
-        chosen = range(len(result)) if rows is None else list(rows)
-        diverged = [row for row in chosen if 0 <= row < len(result) and result["status"].iloc[row] == "diverged"]
-        left_out = tuple(f"{_name_of(result, row)} (diverged at step {result['steps'].iloc[row]})" for row in diverged)
-        kept = [_member_of(result, row) for row in chosen if row not in diverged]
-        if diverged and not kept:
-            raise ValueError(f"all {len(diverged)} runs diverged, so there is no ensemble: lower lr and train again")
-        ensemble = cls(kept)
-        ensemble.left_out = left_out
-        if left_out:
-            warnings.warn(f"left out of the ensemble: {', '.join(left_out)}", UserWarning, stacklevel=2)
-        return ensemble
+        if rows is not None and not isinstance(rows, Iterable):
+            raise TypeError(f"rows must be numbers of rows, such as range(0, 5); got {rows!r}")
+        return _survivors(result, range(len(result)) if rows is None else rows)
 
     # Who is in it ----------------------------------------------------------------------------------------------------
 
@@ -296,7 +249,7 @@ class Ensemble:
         if not isinstance(x, Tensor) or x.dim() < 2 or len(x) == 0:
             found = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(f"x must be a tensor [examples, ...] with at least one example; got {found}")
-        outputs = [_logits(member, x) for member in self.members]
+        outputs = [logits_of(member, x) for member in self.members]
         sizes = {member.name: output.shape[1] for member, output in zip(self.members, outputs, strict=True)}
         if len(set(sizes.values())) > 1:
             counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -385,9 +338,10 @@ class Ensemble:
     def cost(self, x: Tensor, rounds: int = 5) -> Cost:
         """What the ensemble costs, its time for predicting ``x [N, ...]`` measured beside that of one member."""
         check_whole("rounds", rounds, 1)
+        self.logits(x)  # to warm up, and to see that x fits
         x = x.to(self.device)
         alone = [Ensemble([member]) for member in self.members]
-        times = [[_seconds(one, x) for one in (self, *alone)] for _ in range(rounds + 1)][1:]  # the first one warms up
+        times = [[_seconds(one, x) for one in (self, *alone)] for _ in range(rounds)]
         whole, *each = (min(column) for column in zip(*times, strict=True))
         parameters = sum(weight.numel() for member in self.members for weight in member.model.parameters())
         return Cost(self.training_steps, len(self), parameters, whole, sum(each) / len(each))
@@ -396,15 +350,8 @@ class Ensemble:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write all members to one file (safetensors), whole or not at all."""
-        numbers = {run: number for number, run in enumerate(dict.fromkeys(m.run for m in self.members))}
-        rows = [
-            {
-                **{"name": m.name, "step": m.step, "lr": m.lr, "run": None if m.run is None else numbers[m.run]},
-                **{"classes": m.classes, "architecture": m.architecture, "state": dict(m.model.state_dict())},
-            }
-            for m in self.members
-        ]
-        return _store.save_tree(path, {"members": rows, "left_out": self.left_out}, FILE_KIND)
+        contents = {"members": [as_saved(member) for member in self.members], "left_out": self.left_out}
+        return _store.save_tree(path, contents, FILE_KIND)
 
     @classmethod
     def load(
@@ -426,8 +373,7 @@ class Ensemble:
         """
         saved, place = _store.load_tree(path, FILE_KIND), resolve_device(device)
         try:
-            runs: dict[int, int] = {row["run"]: next(_training_runs) for row in saved["members"]}
-            ensemble = cls([_loaded(row, runs, model, place) for row in saved["members"]])
+            ensemble = cls(from_saved(saved["members"], model, place))
             ensemble.left_out = saved["left_out"]
         except KeyError as error:
             raise ValueError(f"{path} is damaged: it lacks {error}") from None
@@ -460,7 +406,18 @@ def independent(model: Model, data: Data, *, members: int | Iterable[int] = 5, *
     if not isinstance(members, Iterable):
         check_whole("members", members, 1)
     seeds = list(members) if isinstance(members, Iterable) else members
-    return Ensemble.from_sweep(sweep(model, data, seeds=seeds, keep_weights=True, **options))
+    result = sweep(model, data, seeds=seeds, keep_weights=True, **options)
+    return _survivors(result, range(len(result)))
+
+
+def _survivors(result: Sweep, rows: Iterable[int]) -> Ensemble:
+    """The ensemble of these rows of a sweep, without those that diverged."""
+    members, left_out = of_sweep(result, rows)
+    ensemble = Ensemble(members)
+    ensemble.left_out = left_out
+    if left_out:
+        warnings.warn(f"left out of the ensemble: {', '.join(left_out)}", UserWarning, stacklevel=3)
+    return ensemble
 
 
 def snapshots(
@@ -506,7 +463,7 @@ def snapshots(
             if record.lr != planned[made - 1]:
                 raise RuntimeError("snapshots: the learning rate was turned while the snapshots were taken: leave it")
             if made in ends:
-                taken.append(_member(run, f"cycle {len(taken) + 1}", record.lr, taken))
+                taken.append(of_run(run, f"cycle {len(taken) + 1}", record.lr, taken))
             bar.update()
     check_survived("snapshots", run)
     if run.step < first + steps:
@@ -584,127 +541,7 @@ def _check_cycles(cycles: int, steps: int) -> None:
         )
 
 
-# Members --------------------------------------------------------------------------------------------------------------
-
-
-def _members(given: Any) -> tuple[Member, ...]:
-    if isinstance(given, Sweep):
-        raise TypeError("of a sweep, make Ensemble.from_sweep(result)")
-    if isinstance(given, (nn.Module, Run, Member)) or not isinstance(given, (Mapping, Iterable)):
-        raise TypeError(f"members must be a list of networks, or a dict that names them; got {type(given).__name__}")
-    pairs = given.items() if isinstance(given, Mapping) else ((f"member {n}", one) for n, one in enumerate(given))
-    return tuple(_as_member(name, one) for name, one in pairs)
-
-
-def _as_member(name: Any, given: Any) -> Member:
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"the name of a member must be a text, got {name!r}")
-    if isinstance(given, Member):
-        return given
-    if isinstance(given, Run):
-        check_survived(f"{name} of the ensemble", given)
-        rates = given.history["lr"]
-        return _member(given, name, float(rates[-1]) if len(rates) else None)
-    if not isinstance(given, nn.Module):
-        raise TypeError(f"{name} of the ensemble must be a torch.nn.Module, a Run or a Member; got {given!r}")
-    return Member(name, copy.deepcopy(given).eval())
-
-
-def _member(run: Run, name: str, lr: float | None, before: Sequence[Member] = ()) -> Member:
-    """A run as it stands. ``before``: the members that were taken from the same training run."""
-    number = before[0].run if before else next(_training_runs)
-    origin = _origin(run._setup.given["model"], run._material)
-    return Member(name, copy.deepcopy(run.model).eval(), run.step, lr, number, *origin)
-
-
-def _member_of(result: Sweep, row: int) -> Member:
-    model = result.model(row)  # or the error that says what is wrong with the row
-    steps, name = int(result["steps"].iloc[row]), _name_of(result, row)
-    origin = _origin(result._job.setup.given["model"], result._job.material)
-    return Member(name, model, steps, _last_rate(result, row, steps), next(_training_runs), *origin)
-
-
-def _last_rate(result: Sweep, row: int, steps: int) -> float:
-    """The learning rate that was applied in the last step of a run of a sweep."""
-    settings, job = result._plan.rows[row], result._job
-    an_epoch = job.material.batches(settings.seed).steps_per_epoch(settings.knobs.batch_size)
-    return float(rates([settings], steps, job.setup.per, an_epoch)[-1, 0])
-
-
-def _name_of(result: Sweep, row: int) -> str:
-    """``seed 3``, and the hyperparameters that differ from row to row before it."""
-    several = [name for name in result.varying() if result[name].astype(str).nunique() > 1]
-    return ", ".join(f"{name} {result[name].iloc[row]}" for name in [*several, "seed"])
-
-
-def _origin(model: Any, material: Material) -> tuple[tuple[str, ...] | None, tuple[str, tuple[int, ...], int] | None]:
-    """The names of the classes and the architecture, as far as they are known."""
-    if material.dataset is None:
-        return None, None
-    classes = tuple(material.dataset.classes)
-    named = isinstance(model, str)
-    return classes, (model, tuple(material.dataset.image_shape), len(classes)) if named else None
-
-
-def _loaded(row: Mapping[str, Any], runs: Mapping[int, int], model: Any, place: torch.device) -> Member:
-    name, state, architecture = row["name"], row["state"], row["architecture"]
-    if model is None and architecture is None:
-        raise ValueError(f"{name} is no network of this package: load(path, model=...), such a network or its class")
-    if model is None:
-        network = models.build(*architecture)
-    else:
-        network = copy.deepcopy(model) if isinstance(model, nn.Module) else model()
-    floating = [tensor.dtype for tensor in state.values() if tensor.is_floating_point()]
-    network = network.to(place, floating[0] if floating else None)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"the weights of {name} are those of another architecture: {reason}") from None
-    number = None if row["run"] is None else runs[row["run"]]
-    return Member(name, network.eval(), row["step"], row["lr"], number, row["classes"], architecture)
-
-
-# Checks ---------------------------------------------------------------------------------------------------------------
-
-
-def _check_together(members: Sequence[Member]) -> None:
-    if not members:
-        raise ValueError("an ensemble needs at least one member, such as Ensemble([model_a, model_b])")
-    names = [member.name for member in members]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"members must have different names; there is more than one {doubled[0]!r}")
-    devices = {str(member.device): member.name for member in reversed(members)}
-    if len(devices) > 1:
-        places = ", ".join(f"{name} on {device}" for device, name in devices.items())
-        raise ValueError(f"members must be on one device, but there is {places}: move them, model.to({min(devices)!r})")
-    classes = {member.classes: member.name for member in reversed(members) if member.classes is not None}
-    if len(classes) > 1:
-        (one, first), (other, second), *_ = classes.items()
-        raise ValueError(
-            f"members of one ensemble must have the same classes: {second} has {_few(other)}, {first} has {_few(one)}"
-        )
-    for member in members:
-        if not all(bool(torch.isfinite(weight).all()) for weight in member.model.parameters()):
-            raise ValueError(f"{member.name} has weights that are not finite: it diverged. Leave it out")
-
-
-def _few(classes: Sequence[str]) -> str:
-    return f"{len(classes)} ({', '.join(map(str, classes[:3]))}{', ...' if len(classes) > 3 else ''})"
-
-
-def _logits(member: Member, x: Tensor) -> Tensor:
-    x = x.to(member.device, member.dtype if x.is_floating_point() else None)
-    try:
-        with torch.no_grad():
-            parts = [member.model(part) for part in x.split(EVALUATE_AT_ONCE)]
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{member.name} does not take examples of shape {list(x.shape[1:])}: {reason}") from None
-    if not all(isinstance(part, Tensor) and part.dim() == 2 for part in parts):
-        found = list(parts[0].shape) if isinstance(parts[0], Tensor) else type(parts[0]).__name__
-        raise ValueError(f"{member.name} must give logits [examples, classes]; it gave {found}")
-    return torch.cat(parts)
+# Helpers --------------------------------------------------------------------------------------------------------------
 
 
 def _pair(split: Any) -> tuple[Tensor, Tensor]:
