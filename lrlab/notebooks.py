@@ -71,7 +71,7 @@ def main(action: str, names: Sequence[str]) -> int:
 
     root = find_root() or Path.cwd()
     lectures, workbooks = find(root / "lectures"), building.find(root)
-    known = {part.name for part in (*lectures, *workbooks)}
+    known = {lecture.name for lecture in lectures} | {workbook.name for workbook in workbooks}
     if unknown := [name for name in names if name not in known]:
         print(f"no source for {', '.join(unknown)}; there are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
