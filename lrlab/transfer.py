@@ -49,6 +49,7 @@ __all__ = [
     "follow",
     "recipe",
     "Recipe",
+    "advised",
 ]
 
 ULMFIT = 2.6  # how much lower the rate of each layer group is than that of the next higher one
@@ -311,7 +312,7 @@ def recipe(
     settings: dict[str, Any] = {"rule": Momentum() if rule is None else rule, "batch_size": batch_size}
     settings |= {"seed": seed, "device": device, "validate_every": 0}
 
-    data = as_dataset(data, device)
+    data = _dataset(data, device)
     new_head(network, len(data.classes), seed)
     features = precompute(network, data, device=device)
     head_run = Run(features.head, features.data, **settings)
@@ -353,7 +354,7 @@ def recipe(
     return Recipe(run.model.eval(), run, head_run, features, (first, second), log.table())
 
 
-def as_dataset(data: Any, device: str) -> Dataset:
+def _dataset(data: Any, device: str) -> Dataset:
     """The data set of this name, or itself; it needs a validation split."""
     dataset = load(data, device=device) if isinstance(data, str) else data
     if not isinstance(dataset, Dataset):
