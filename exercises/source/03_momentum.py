@@ -233,7 +233,7 @@ if book.right("polyak", "steps_needed"):
         pairs = [(2 / (1 + kappa), 0.0) if index == 0 else polyak(1.0, kappa) for kappa in kappas]
         bowls = [torch.logspace(0, torch.tensor(kappa).log10(), 10, dtype=torch.float64) for kappa in kappas]
         steps = [steps_needed(bowl, *pair, 1e-3, 10_000) for bowl, pair in zip(bowls, pairs, strict=True)]
-        ax.plot(kappas, steps, marker="os"[index], label=name, **figures.style(index))
+        ax.plot(kappas, steps, marker="os"[index], label=name, clip_on=False, **figures.style(index))
     ax.set(xscale="log", yscale="log", xlabel="condition number κ (no unit)", ylabel="steps to a thousandth")
     figures.direct_labels(ax, ax.get_lines())
     figures.show(fig, alt=f"Steps against κ, both logarithmic. With κ = 1000, momentum needs {steps[-1]} steps.")

@@ -18,7 +18,7 @@ from lrlab.source import Source
 from lrlab.workbook import books, judging
 from lrlab.workbook.progress import Progress
 from lrlab.workbook.questions import Question
-from lrlab.workbook.verdicts import NotAttempted, NotYet, Raised, UnknownQuestion, Wrong
+from lrlab.workbook.verdicts import NotAttempted, NotYet, Raised, UnknownQuestion, WorkbookError, Wrong
 
 
 def load(name: str, version: int | None = None) -> Book:
@@ -140,7 +140,12 @@ class Book:
                 f"{name}: try it first, a wrong try will do. There are hints, too: book.hint({name!r}). "
                 f"To see the solution all the same: book.solution({name!r}, force=True)"
             )
-        display(Source(f"{self.name}: {name}", self._solutions[name]))
+        solution = self._record.get("solutions", {}).get(name)
+        if solution is None:
+            raise WorkbookError(
+                f"{name}: lrlab has no record of its solution. To make it: lrlab workbook build {self.name}"
+            )
+        display(Source(f"{self.name}: {name}", solution))
 
     def progress(self) -> None:
         """Print which questions you have got right, and the points for them."""
@@ -189,10 +194,6 @@ class Book:
     @property
     def _points(self) -> Mapping[str, float]:
         return self._record.get("points", {})
-
-    @property
-    def _solutions(self) -> Mapping[str, str]:
-        return self._record["solutions"]
 
 
 def _names_in(workbook: str) -> list[str]:

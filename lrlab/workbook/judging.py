@@ -32,7 +32,7 @@ from IPython import get_ipython
 
 import lrlab
 from lrlab.workbook.questions import Case, Mistake, Question
-from lrlab.workbook.values import Difference, difference, show, show_pair, unchanged
+from lrlab.workbook.values import Difference, difference, shortened, show, show_pair, unchanged
 from lrlab.workbook.verdicts import NotAttempted, Raised, Verdict, Wrong
 
 PRINTED = 2000  # characters of a student's output that are kept
@@ -147,6 +147,8 @@ def attempt(question: Question, function: Callable[..., Any], case: Case) -> Out
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
             value = function(*passed.values())
+            if inspect.iscoroutine(value):
+                value.close()  # or Python would complain, later and elsewhere, that nobody awaited it
             value = _read(question, value)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             trouble = _trouble(error, function)
@@ -159,7 +161,7 @@ def attempt(question: Question, function: Callable[..., Any], case: Case) -> Out
 
 
 def _read(question: Question, value: Any) -> Any:
-    if question.read is None or value is None or inspect.isgenerator(value):
+    if question.read is None or value is None or inspect.isgenerator(value) or inspect.iscoroutine(value):
         return value
     try:
         return question.read(value)
@@ -245,12 +247,12 @@ def _shuffled(yours: Sequence[str], asked: Sequence[str]) -> bool:
 
 
 def _trouble(error: BaseException, function: Callable[..., Any]) -> Trouble:
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = shortened(traceback.format_exception_only(error)[-1].strip(), limit=400)
     if isinstance(error, KeyboardInterrupt):
         said = "interrupted: it was still running. Is there a loop that does not end?"
     frame = _students_frame(error.__traceback__)
     own = frame is not None and frame.name == getattr(function, "__name__", None)
-    unfinished = isinstance(error, NotImplementedError) and not str(error) and own
+    unfinished = isinstance(error, NotImplementedError) and not error.args and own
     return Trouble(said, _place(frame), unfinished)
 
 

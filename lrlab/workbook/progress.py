@@ -39,6 +39,7 @@ class Progress:
         self.path = folder / f"{workbook}.progress.json"
         self.note = ""
         self._records: dict[str, Record] = {}
+        self._lasts = True  # the file can be written
         self._reload()
 
     def attempts(self, question: str) -> int:
@@ -55,15 +56,14 @@ class Progress:
 
     def attempted(self, question: str, right: bool) -> None:
         """Note an attempt."""
-        self._reload()
         self._note(question, attempts=self.attempts(question) + 1, right=right or self.right(question))
 
     def hinted(self, question: str, stage: int) -> None:
         """Note that a stage of the hint was read, counted from 1."""
-        self._reload()
         self._note(question, hints=max(stage, self.hints(question)))
 
     def _of(self, question: str) -> Record:
+        self._reload()
         return self._records.get(question, {})
 
     def _note(self, question: str, **changes: Any) -> None:
@@ -72,6 +72,8 @@ class Progress:
 
     def _reload(self) -> None:
         """Read the file again: a second kernel may have the same notebook open."""
+        if not self._lasts:
+            return  # what is in memory is newer
         try:
             if self.path.stat().st_size > LARGEST:
                 raise ValueError("too large")
@@ -97,7 +99,9 @@ class Progress:
         text = json.dumps({"format": FORMAT, "workbook": self.workbook, "questions": self._records}, indent=1)
         try:
             _write_whole(self.path, text + "\n")
+            self._lasts = True
         except OSError as error:
+            self._lasts = False
             self.note = f"Your progress cannot be kept in this folder ({error.strerror}): it is lost with the kernel."
 
 

@@ -6,6 +6,8 @@ Nothing of the student's is asked whether it is equal: an object that says yes t
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -16,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+DEEPEST = 4  # lists in lists in lists: what lies deeper is not shown
+NUMERIC = "biuf"  # kinds of numpy's dtypes that torch has, too
 SMALLEST_SCALE = 1e-6  # a tensor of zeros is compared as if its largest entry were this
 
 
@@ -95,7 +99,7 @@ def is_number(value: Any) -> bool:
 def _numbers(expected: Real, got: Any, tolerance: float) -> Difference | None:
     if not is_number(got):
         return Difference("kind", _not_a(got, "number"))
-    wanted, given = torch.tensor(float(expected)).double(), torch.tensor(float(got)).double()
+    wanted, given = (torch.tensor(_as_float(value), dtype=torch.float64) for value in (expected, got))
     if torch.isnan(given) and not torch.isnan(wanted):
         return Difference("nan", f"NaN is not a number: {_NAN_ADVICE}")
     if _near(wanted, given, tolerance).all():
@@ -106,9 +110,18 @@ def _numbers(expected: Real, got: Any, tolerance: float) -> Difference | None:
     return Difference("value", _relation(wanted, given) or _apart(wanted, given))
 
 
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+
+
 def _tensors(expected: Tensor, got: Any, tolerance: float) -> Difference | None:
     if not isinstance(got, Tensor):
         return Difference("kind", _not_a(got, "tensor"))
+    if got.layout != expected.layout:
+        return Difference("kind", f"its layout is {got.layout}, and {expected.layout} is asked")
     if got.shape != expected.shape:
         return Difference("shape", f"its shape is {list(got.shape)}, and {list(expected.shape)} is asked")
     if got.dtype != expected.dtype:
@@ -123,7 +136,7 @@ def _tensors(expected: Tensor, got: Any, tolerance: float) -> Difference | None:
 
 
 def _arrays(expected: np.ndarray, got: Any, tolerance: float) -> Difference | None:
-    if not isinstance(got, np.ndarray):
+    if not isinstance(got, np.ndarray) or got.dtype.kind not in NUMERIC:
         return Difference("kind", _not_a(got, "numpy array"))
     return _tensors(torch.as_tensor(expected), torch.as_tensor(got), tolerance)
 
@@ -282,25 +295,38 @@ def show(value: Any, digits: int = 4, names: Sequence[str] = ()) -> str:
     steps = tensor of shape [100]: 0.0, 1.0, 2.0, 3.0, …, 98.0, 99.0
     """
     if isinstance(value, tuple | list) and len(names) == len(value) > 0:
-        return "\n".join(f"{name} = {show(part, digits)}" for name, part in zip(names, value, strict=True))
+        return "\n".join(f"{name} = {_show(part, digits)}" for name, part in zip(names, value, strict=True))
+    return _show(value, digits)
+
+
+def _show(value: Any, digits: int, depth: int = 0) -> str:
+    if depth > DEEPEST:
+        return "…"
     if isinstance(value, Tensor):
-        return _show_tensor(value.detach().cpu(), digits)
-    if isinstance(value, np.ndarray):
-        return show(torch.as_tensor(value), digits).replace("tensor", "array", 1)
+        return _show_tensor(value, digits)
+    if isinstance(value, np.ndarray) and value.dtype.kind in NUMERIC:
+        return _show_tensor(torch.as_tensor(value), digits).replace("tensor", "array", 1)
     if is_number(value):
         return number(value, digits)
     if isinstance(value, tuple | list):
-        shown = _few([show(part, digits) for part in value])
+        shown = _few([_show(part, digits, depth + 1) for part in value])
         inside = f"{shown}," if len(value) == 1 and isinstance(value, tuple) else shown
         return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {show(part, digits)}" for key, part in value.items()) + "}"
+        return "{" + _few([f"{key!r}: {_show(part, digits, depth + 1)}" for key, part in value.items()]) + "}"
     if isinstance(value, nn.Module):
         return f"{type(value).__name__} with {sum(weight.numel() for weight in value.parameters()):,} parameters"
-    if callable(value) and hasattr(value, "__name__"):
+    if inspect.isroutine(value):
         summary = (value.__doc__ or "").strip().partition("\n")[0]
         return f"{value.__name__} ({summary})" if summary else value.__name__
-    return _shortened(repr(value))
+    return shortened(_repr(value))
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a class that is only half written
+        return f"an object of type {type(value).__name__}"
 
 
 def show_pair(expected: Any, got: Any, names: Sequence[str] = ()) -> tuple[str, str]:
@@ -321,11 +347,13 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def _show_tensor(value: Tensor, digits: int) -> str:
-    small = value.numel() <= 12 and value.dim() <= 2
-    if small:
+    if value.is_meta or value.layout != torch.strided:
+        return f"tensor of shape {list(value.shape)} ({value.device}, {value.layout})"
+    value = value.detach().cpu()
+    if value.numel() <= 12 and value.dim() <= 2:
         return f"tensor({_nested(value.tolist(), digits)})"
-    entries = value.flatten()
-    return f"tensor of shape {list(value.shape)}: {_few([number(entry, digits) for entry in _ends(entries)])}"
+    entries = _few([_nested(entry, digits) for entry in _ends(value.flatten())])
+    return f"tensor of shape {list(value.shape)}: {entries}"
 
 
 def _ends(entries: Tensor) -> list[Any]:
@@ -343,5 +371,6 @@ def _few(shown: list[str]) -> str:
     return ", ".join(shown if len(shown) <= 8 else [*shown[:4], "…", *shown[-2:]])
 
 
-def _shortened(text: str, limit: int = 200) -> str:
+def shortened(text: str, limit: int = 200) -> str:
+    """The text, or its beginning and an ellipsis."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
