@@ -284,14 +284,15 @@ def problems(notebook: Any, size: int) -> Iterator[str]:
             yield f"cell {number} has a picture without alt text"
         if cell.cell_type != "code":
             continue
-        yield from (f"cell {number} {problem}" for problem in _problems_of_outputs(cell))
+        yield from (f"cell {number} {problem}" for problem in problems_of_outputs(cell))
         if cell.source.strip():
             if cell.execution_count != expected:
                 yield f"cell {number} was not run in its turn: [{cell.execution_count}], expected [{expected}]"
             expected += 1
 
 
-def _problems_of_outputs(cell: Any) -> Iterator[str]:
+def problems_of_outputs(cell: Any) -> Iterator[str]:
+    """What nbval or a reader would stumble over in the outputs of a cell."""
     tags = cell.metadata.get("tags", [])
     for output in cell.outputs:
         if output.output_type == "error" and "raises-exception" not in tags:

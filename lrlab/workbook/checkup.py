@@ -224,7 +224,7 @@ def _collect(
 
 def _finding(step: Step, result: Mapping[str, Any], cell_seconds: float) -> Finding | None:
     if result["passed"]:
-        return Finding(step.question, "right", _plain(result["printed"])) if step.role == "check" else None
+        return Finding(step.question, "right") if step.role == "check" else None
     if result["reason"] in _ENDS:
         kind, words = _ENDS[result["reason"]]
         says = words.format(seconds=cell_seconds)
@@ -235,7 +235,7 @@ def _finding(step: Step, result: Mapping[str, Any], cell_seconds: float) -> Find
         text = f"{result['ename']}: {text}" if result["ename"] else _plain(result["said"])
         where = "your cell itself raised an exception" if step.role == "answer" else "the check could not be made"
         return Finding(step.question, verdict, f"{where}: {_first_line(text)}", text + "\n" + _line_of_own(result))
-    return Finding(step.question, verdict, _in_short(text), text)
+    return Finding(step.question, verdict, "" if verdict == "not attempted" else _in_short(text), text)
 
 
 def _note(step: Step, result: Mapping[str, Any], cell_seconds: float) -> str:

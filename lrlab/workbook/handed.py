@@ -173,7 +173,7 @@ def _name(path: Path, cells: Sequence[Cell], known: Mapping[str, Any], notes: li
     if path.stem in known and path.stem != name:
         notes.append(f"The file is called {path.stem}, but what is in it is the workbook {name}: checked as {name}.")
     if strangers := sum(cell.workbook not in ("", name) for cell in cells):
-        notes.append(f"{_count(strangers, 'cell')} of another workbook {_is(strangers)} in it and count for nothing.")
+        notes.append(f"{_count(strangers, 'cell')} of another workbook {_is(strangers)} in it, and not counted.")
     return name
 
 
@@ -258,12 +258,12 @@ def _function(source: str) -> str | None:
 
 
 def _choose(pristine: Mapping[str, Any], places: list[int], cells: Sequence[Cell], handed: Handed) -> int | None:
-    """The one that counts: the last that is more than the stub."""
+    """The one that counts: of answers the last that is more than the stub, of other cells the first."""
     if not places:
         return None
     question, role = _question_and_role(pristine)
     worked_on = [place for place in places if cells[place].source.strip() not in ("", pristine["source"].strip())]
-    place = (worked_on or places)[-1]
+    place = (worked_on or places)[-1] if role == "answer" else places[0]
     if len(places) > 1 and role == "answer":
         which = "the last one that is more than the stub counts" if worked_on else "none is more than the stub"
         handed.notes.append(f"There are {len(places)} cells with an answer to {question!r}: {which}.")
