@@ -74,8 +74,12 @@ def cut(curve: Curve, step: int) -> Curve:
 
 
 def in_words(value: Any) -> str:
-    """The value of a move: a number with three digits, a rule or schedule by its name."""
-    return value["name"] if isinstance(value, dict) else f"{value:.3g}"
+    """The value of a move: a number with three digits, a rule or schedule by its name, factors by their paths."""
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        return str(value["name"])
+    if isinstance(value, dict):
+        return ", ".join(f"{path}: {factor:.3g}" for path, factor in value.items()) or "1"
+    return "none" if value is None else f"{value:.3g}"
 
 
 def describe(track: Track) -> str:
