@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lrlab.instruments.range_test_picker import RangeTestPicker
     from lrlab.instruments.schedule_designer import ScheduleDesigner
     from lrlab.instruments.sweep_view import SweepView
+    from lrlab.instruments.transfer_view import TransferView
 
 __all__ = [
     "AdaptiveView",
@@ -26,6 +27,7 @@ __all__ = [
     "RangeTestPicker",
     "ScheduleDesigner",
     "SweepView",
+    "TransferView",
 ]
 
 _HOME = {  # the module each name lives in
@@ -38,6 +40,7 @@ _HOME = {  # the module each name lives in
     "RangeTestPicker": "range_test_picker",
     "ScheduleDesigner": "schedule_designer",
     "SweepView": "sweep_view",
+    "TransferView": "transfer_view",
 }
 
 

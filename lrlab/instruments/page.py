@@ -120,3 +120,10 @@ class DropoutPage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "dropout_view.js")
     _css = style("theme.css", "controls.css", "dropout_view.css")
+
+
+class TransferPage(Page):
+    """The transfer view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "transfer_view.js")
+    _css = style("theme.css", "controls.css", "transfer_view.css")
