@@ -316,7 +316,14 @@ def verdict(question: Question, cases: Sequence[Case], outcomes: Sequence[Outcom
 
     `outcomes` may end early, after one with trouble. It is the first failing case that is shown: examples come first
     and draws grow, so it is a small one.
+
+    Raises
+    ------
+    ValueError
+        There are fewer outcomes than cases, and no trouble says why: what was not run cannot be right.
     """
+    if len(outcomes) != len(cases) and not (outcomes and outcomes[-1].trouble):
+        raise ValueError(f"{question.name}: {len(cases)} cases, but {len(outcomes)} outcomes, the last without trouble")
     for case, outcome in zip(cases, outcomes, strict=False):
         if outcome.trouble is not None:
             return _raised(question, case, outcome)

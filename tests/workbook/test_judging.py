@@ -523,6 +523,14 @@ def test_the_judge_needs_the_values_only():
     assert judge(asked, cases[0], torch.tensor([9.0])).kind == "value"
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 22])
+def test_what_was_not_run_is_not_right(count):
+    asked, cases = question(), question().cases()
+    right = Outcome(torch.tensor([0.0]))
+    with pytest.raises(ValueError, match=f"21 cases, but {count} outcomes"):
+        verdict(asked, cases, [right] * count)
+
+
 def test_a_fresh_seed_judges_on_fresh_inputs():
     """A function that knows the answers to the inputs of one seed fails on those of another."""
     asked = question(examples=())
