@@ -550,6 +550,7 @@ def test_snapshots_share_the_steps_of_their_run(three: Ensemble) -> None:
     found = ensembles.snapshots(run(), cycles=4, steps=40, progress=False)
     assert found.training_steps == 40 and found.without(0).training_steps == 40
     assert found.without(3).training_steps == 30 and found.subset(0).training_steps == 10
+    assert found.subset(3, 0).training_steps == 40
     assert three.training_steps == 120 and three.without(1).training_steps == 80
     assert found.joined(three).training_steps == 160
     assert found.subset(0).joined(found.without(0)).training_steps == 40
