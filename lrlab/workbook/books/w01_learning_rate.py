@@ -375,7 +375,7 @@ def steps_to_in_numpy(lr, curvature, level):
     return np.inf if factor >= 1 else np.ceil(np.log(level) / np.log(factor))
 
 
-def _waiting(factor: float, level: float, rounded: Callable[[float], int] = math.ceil) -> float:
+def _waiting(factor: float, level: float, rounded: Callable[[float], float] = math.ceil) -> float:
     if not 0 < factor < 1:
         return math.inf
     return float(rounded(math.log(level) / math.log(factor)))
