@@ -1,4 +1,4 @@
-"""The command ``lrlab``: look at this machine, open the lab, build the notebooks, check a workbook."""
+"""The command ``lrlab``: look at this machine, open the lab, build the notebooks, check a workbook, report on a run."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = commands.add_parser("check", help="run a workbook from top to bottom and say how far you are")
     check.add_argument("notebook", type=Path, help="exercises/03_momentum.ipynb, for example")
     check.add_argument("--cell-seconds", type=float, default=60, help="what a cell may take (default: 60)")
+    report = commands.add_parser("report", help="make a saved run again and write a page about it (HTML)")
+    report.add_argument("moves", type=Path, metavar="run.json", help="what run.save_moves wrote")
+    report.add_argument("-o", "--output", type=Path, help="the page to write (default: run.html beside run.json)")
+    report.add_argument("--title", help="its heading (default: model and data)")
+    report.add_argument("--force", action="store_true", help="replace a file that is no report, too")
 
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command != "lab":
@@ -39,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _workbook(known.action, known.names)
     if known.command == "check":
         return _check(known.notebook, known.cell_seconds)
+    if known.command == "report":
+        return _report(known.moves, known.output or known.moves.with_suffix(".html"), known.title, known.force)
     return _notebooks(known.action, known.names)
 
 
@@ -76,6 +83,18 @@ def find_root() -> Path | None:
         if (folder / WELCOME).exists():
             return folder
     return None
+
+
+def _report(moves: Path, output: Path, title: str | None, force: bool) -> int:
+    from lrlab import report
+
+    try:
+        report.write(moves, output, title=title, overwrite=force, progress=sys.stderr.isatty())
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        print(f"No report: {error}", file=sys.stderr)
+        return 1
+    print(f"{output} is written.")
+    return 0
 
 
 def _notebooks(action: str, names: list[str]) -> int:

@@ -152,7 +152,7 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     target = Path(path).expanduser()
     if target.suffix.lower() not in (".html", ".htm"):
         raise ValueError(
-            f"a report is an HTML page: its name must end in .html, got {str(path)!r} (a browser prints PDF)"
+            f"a report is an HTML page: its name must end in .html (for a PDF print it), got {str(path)!r}"
         )
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a folder: name a file in it, such as {target / 'report.html'}")
@@ -161,7 +161,9 @@ def _target(path: str | os.PathLike[str], overwrite: bool) -> Path:
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(f"{target} cannot be written: the folder {target.parent} is read-only")
     if target.exists() and not overwrite and not _is_report(target):
-        raise FileExistsError(f"{target} exists and is no report of lrlab: choose another name, or say overwrite")
+        raise FileExistsError(
+            f"{target} exists and is no report of lrlab: choose another name, or overwrite=True (--force)"
+        )
     return target
 
 
@@ -173,6 +175,8 @@ def _is_report(path: Path) -> bool:
 def _made_again(path: Any, progress: bool) -> Run:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"run must be a Run or the path of its move log, got {type(path).__name__}")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {os.fspath(path)}: run.save_moves(...) writes one")
     config, log = Run.load_moves(path)
     if own := _own_parts(config):
         raise ValueError(
@@ -180,7 +184,10 @@ def _made_again(path: Any, progress: bool) -> Run:
             f" In Python: config, moves = Run.load_moves({os.fspath(path)!r});"
             f" report.write(Run.replay(config, moves, {_as_arguments(own)}), 'run.html')"
         )
-    return Run.replay(config, log, progress=progress)
+    try:
+        return Run.replay(config, log, progress=progress)
+    except (LookupError, AttributeError) as error:
+        raise ValueError(f"{os.fspath(path)} is damaged: its configuration makes no run ({error!r})") from None
 
 
 def _own_parts(config: Mapping[str, Any]) -> dict[str, str]:
@@ -219,7 +226,7 @@ def _results(run: Run, config: Mapping[str, Any]) -> Iterator[_Result]:
     dataset = run.dataset
     parts = {} if dataset is None else {"validation": dataset.validation, "test": dataset.test}
     if config["validation"] is not None:
-        del parts["validation"]
+        parts.pop("validation", None)
     checks = run.history.validation_since(0)
     if _filled(parts.get("validation")) or config["validation"] is not None:
         count = len(parts["validation"].y) if "validation" in parts else None
@@ -399,7 +406,7 @@ def _loss_chart(run: Run, curve: Curve) -> tuple[Figure, str]:
         start, end = (_short(float(checks["val_loss"][place])) for place in (0, -1))
         ax.plot(checks["val_step"], checks["val_loss"], **figures.style(1), label=f"validation {_drawn(end)}")
         alt += f" Validation loss: {start} at the start, {end} at the end."
-    ax.set(xlabel="step", ylabel="loss", xlim=(0, run.step))
+    ax.set(xlabel="step", ylabel="loss", xlim=(0, curve.end))
     _scale_losses(ax, smooth[np.isfinite(smooth)])
     alt += _mark_moves(run, ax)
     figures.direct_labels(ax)
@@ -424,7 +431,7 @@ def _accuracy_chart(run: Run) -> tuple[Figure, str] | None:
     fig, ax = figures.figure(f"Validation accuracy: {last}, at best {top}", size=SIZE)
     ax.plot(steps, accuracies, **figures.style(1), label=last)
     ax.plot(steps[best], accuracies[best], "o", color=figures.PALETTE[1], markersize=4, label="_best", clip_on=False)
-    ax.set(xlabel="step", ylabel="validation accuracy", ylim=(0, 1.02), xlim=(0, run.step))
+    ax.set(xlabel="step", ylabel="validation accuracy", ylim=(0, 1.02), xlim=(0, len(run.history)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
     figures.direct_labels(ax)
     alt = f"Validation accuracy over the steps: {first} at the start, {top} at best, after step {int(steps[best]):,},"
@@ -441,7 +448,7 @@ def _rate_chart(run: Run, curve: Curve) -> tuple[Figure, str]:
     ax.plot(
         [s for s, _ in turned], [v for _, v in turned], "o", markersize=4, color=figures.PALETTE[2], label="_turned"
     )
-    ax.set(xlabel="step", ylabel="applied learning rate", xlim=(0, run.step))
+    ax.set(xlabel="step", ylabel="applied learning rate", xlim=(0, len(run.history)))
     if rates.min() > 0:
         # A rate that hardly moves shall not look as if it did: whole decades.
         ax.set_yscale("log")
@@ -510,8 +517,8 @@ def _again(config: Mapping[str, Any], record: str) -> str:
         parts.append(f"<p>{escape(needs)}</p>")
     else:
         parts.append("<p>From the shell, this page once more:</p>\n<pre><code>lrlab report run.json</code></pre>")
-        parts.append("<p>In Python, the run itself:</p>")
-    parts.append(f"<pre><code>{escape(python)}</code></pre>")
+    kind = "" if own else ' class="screen"'  # paper has room for one way
+    parts.append(f"<div{kind}><p>In Python, the run itself:</p>\n<pre><code>{escape(python)}</code></pre></div>")
     exact = "On the CPU, with the same versions and number of threads, weights and history are the same bit by bit."
     parts.append(f'<p class="note">{exact}</p>')
     parts.append(f"<details><summary>The record</summary><pre><code>{escape(record)}</code></pre></details>")
@@ -563,20 +570,18 @@ def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _frame(frame: pd.DataFrame, name: str) -> str:
-    """A DataFrame; numbers with four digits."""
+    """A DataFrame, its index first where it is more than row numbers."""
     import pandas as pd
 
-    keep = not (isinstance(frame.index, pd.RangeIndex) and frame.index.name is None)
-    shown = frame.reset_index() if keep else frame
-    head = [
-        " ".join(map(str, column)).strip() if isinstance(column, tuple) else str(column) for column in shown.columns
-    ]
-    if keep and frame.index.name is None and frame.index.nlevels == 1:
-        head[0] = ""
-    columns = [shown.iloc[:, number] for number in range(shown.shape[1])]
+    index = frame.index
+    keep = not (isinstance(index, pd.RangeIndex) and index.name is None)
+    levels = [pd.Series(index.get_level_values(level)) for level in range(index.nlevels if keep else 0)]
+    columns = [*levels, *(frame.iloc[:, place] for place in range(frame.shape[1]))]
+    names = ["" if level is None else level for level in index.names[: len(levels)]]
+    head = [" ".join(map(str, n)).strip() if isinstance(n, tuple) else str(n) for n in (*names, *frame.columns)]
     numbers = [n for n, column in enumerate(columns) if pd.api.types.is_numeric_dtype(column) and column.dtype != bool]
-    cells = [_cells(list(column)) for column in columns]
-    return _html_table(head, list(zip(*cells, strict=True)), name, numbers, header_column=keep)
+    rows = list(zip(*(_cells(list(column)) for column in columns), strict=True))
+    return _html_table(head, rows, name, numbers, header_column=keep)
 
 
 def _cells(column: Sequence[Any]) -> list[str]:
