@@ -472,7 +472,7 @@ def _mark_moves(run: Run, ax: Any) -> str:
     if not steps or len(steps) > MOST_MOVES:
         return ""
     for step in steps:
-        ax.axvline(step, color="#999999", linestyle=":", linewidth=0.8, zorder=0, label="_move")
+        ax.axvline(step, color="#777777", linestyle=":", linewidth=1.2, zorder=1.5, label="_move")
     return f" Dotted lines mark the {_count(len(steps), 'step')} at which a knob was turned."
 
 
