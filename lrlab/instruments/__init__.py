@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lrlab.instruments.adaptive_view import AdaptiveView
     from lrlab.instruments.augmentation_view import AugmentationView
     from lrlab.instruments.dropout_view import DropoutView
+    from lrlab.instruments.ensemble_view import EnsembleView
     from lrlab.instruments.live_tuner import LiveTuner
     from lrlab.instruments.penalty_view import PenaltyView
     from lrlab.instruments.race import Race
@@ -21,6 +22,7 @@ __all__ = [
     "AdaptiveView",
     "AugmentationView",
     "DropoutView",
+    "EnsembleView",
     "LiveTuner",
     "PenaltyView",
     "Race",
@@ -34,6 +36,7 @@ _HOME = {  # the module each name lives in
     "AdaptiveView": "adaptive_view",
     "AugmentationView": "augmentation_view",
     "DropoutView": "dropout_view",
+    "EnsembleView": "ensemble_view",
     "LiveTuner": "live_tuner",
     "PenaltyView": "penalty_view",
     "Race": "race",

@@ -127,3 +127,10 @@ class TransferPage(Page):
 
     _esm = module("canvas.js", "controls.js", "link.js", "transfer_view.js")
     _css = style("theme.css", "controls.css", "transfer_view.css")
+
+
+class EnsemblePage(Page):
+    """The ensemble view's page."""
+
+    _esm = module("canvas.js", "controls.js", "link.js", "ensemble_view.js")
+    _css = style("theme.css", "controls.css", "ensemble_view.css")
