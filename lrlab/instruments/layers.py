@@ -98,12 +98,12 @@ class Layers:
         if not any({**self.factors, **changed}.values()):
             raise ValueError("nothing would be left to train: leave at least one group with a factor above 0")
         if changed:
-            self.run.turn("factors", self._with(changed))
+            self.run.turn("factors", self._with(by_group))
         return changed
 
     def _with(self, by_group: Mapping[str, float]) -> dict[str, float]:
         """The run's factors with those of these groups in place of whatever lies in them now."""
-        own = {path: factor for name, factor in by_group.items() for path in self.groups[name].paths}
+        own = {path: float(factor) for name, factor in by_group.items() for path in self.groups[name].paths}
         inside = [path for path in self.run.factors if any(fits(path, mine) for mine in own)]
         kept = {path: factor for path, factor in self.run.factors.items() if path in own or path not in inside}
         return kept | own

@@ -19,7 +19,7 @@ from lrlab.instruments.snapshot import GHOST
 if TYPE_CHECKING:
     from lrlab.instruments.tracks import Track
 
-LEAST_MOVED = 1e-4  # where the bars of what has moved begin
+LEAST_MOVED, MOST_MOVED = 1e-4, 1e3  # the ends of the bars of what has moved; a run that diverges has moved beyond
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 
 
@@ -72,9 +72,9 @@ def _draw_rates(ax: Axes, layers: Layers, domain: tuple[float, float]) -> None:
 
 def _draw_moved(ax: Axes, moved: dict[str, float]) -> None:
     most = max([1.0, *(share for share in moved.values() if math.isfinite(share))])
-    low, high = 100 * LEAST_MOVED, 100 * 10.0 ** math.ceil(math.log10(most))
+    low, high = 100 * LEAST_MOVED, 100 * 10.0 ** math.ceil(math.log10(min(most, MOST_MOVED)))
     for row, share in enumerate(moved.values()):
-        length = max(100 * share, low) if share > 0 else low
+        length = min(max(100 * share, low), high) if share > 0 else low
         ax.barh(row, length - low, left=low, height=0.6, color=figures.PALETTE[1])
         _number(ax, percent(share), length, row)
     ax.set(xscale="log", xlim=(low, high))
@@ -168,7 +168,9 @@ def percent(share: float) -> str:
     """3.2 %; 0 % is only what has not moved at all."""
     if not math.isfinite(share):
         return "–"
-    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"
+    return (
+        f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %" if share < 100 else f"{100 * share:.1e} %"
+    )
 
 
 def several(names: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ function hatch(ctx, { x, y, width, height }, stroke) {
 
 const ROW = 30; // as in transfer_view.css
 const HEAD = 36;
-const LEAST = 1e-4; // where the bars of what has moved begin
+const [LEAST, MOST] = [1e-4, 1e3]; // the ends of the bars of what has moved; a run that diverges has moved beyond
 
 class BarsPicture {
   constructor(canvas) {
@@ -117,12 +117,12 @@ class BarsPicture {
 
   moved(ctx, frame, colour) {
     const { groups } = this.state;
-    const most = Math.max(1, ...groups.map((group) => group.moved ?? 0));
+    const most = Math.min(MOST, Math.max(1, ...groups.map((group) => group.moved ?? 0)));
     const x = logarithmic([LEAST, 10 ** Math.ceil(Math.log10(most) - 1e-9)], [frame.x, frame.x + frame.width]);
     const ticks = [1e-4, 1e-2, 1].filter((_, i) => frame.width > 130 || (frame.width > 90 ? i !== 1 : i === 2));
     this.heading(ctx, frame, x, ticks, (share) => `${short(100 * share)} %`, "moved", colour);
     groups.forEach(({ moved }, i) => {
-      const end = moved ? Math.max(frame.x, x(moved)) : frame.x;
+      const end = moved ? Math.min(Math.max(frame.x, x(moved)), frame.x + frame.width) : frame.x;
       within(ctx, { fillStyle: colour(MOVED), globalAlpha: 0.85 }, () => ctx.fillRect(frame.x, frame.y + i * ROW + 7, end - frame.x, ROW - 14));
       this.number(ctx, frame, end - (moved ? 0 : 4), i, moved === null ? "–" : moved ? `${short(100 * moved, 2)} %` : "0 %", colour);
     });

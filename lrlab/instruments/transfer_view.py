@@ -457,6 +457,7 @@ class TransferView(Instrument):
 
     def _domain(self) -> tuple[float, float]:
         """The ends of the axis of rates, powers of ten: what the sliders reach, from the greatest base rate so far."""
+        self._grow()
         base = max([float(self._run.knobs["lr"]), *self._tracks[0].curve.rows[:, LR_HIGH].tolist()]) or BASE[1]
         rates = [rate for rate in self.rates.values() if rate]
         low, high = min([base * SLIDER[0], *rates]), max([base * SLIDER[1], *rates])
