@@ -24,16 +24,19 @@ if TYPE_CHECKING:
         augmentation,
         data,
         dropout,
+        ensembles,
         evidence,
         figures,
         instruments,
         models,
         optim,
         regularization,
+        report,
         rules,
         schedules,
         search,
         surfaces,
+        transfer,
     )
     from lrlab.finder import range_test
     from lrlab.run import Run
@@ -47,6 +50,7 @@ __all__ = [
     "data",
     "doctor",
     "dropout",
+    "ensembles",
     "evidence",
     "figures",
     "instruments",
@@ -54,12 +58,14 @@ __all__ = [
     "optim",
     "range_test",
     "regularization",
+    "report",
     "rules",
     "schedules",
     "search",
     "source",
     "surfaces",
     "sweep",
+    "transfer",
 ]
 
 # What is no module, and the module it lives in.

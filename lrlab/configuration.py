@@ -142,6 +142,8 @@ class Setup:
         own = self.given["validation"]
         if own is None:
             return None
+        if not isinstance(own, DataLoader) and not (isinstance(own, (tuple, list)) and len(own) == 2):
+            raise TypeError(f"validation must be a pair (x, y) or a DataLoader; got {own!r:.80}")
         x, y = whole_loader(own) if isinstance(own, DataLoader) else (torch.as_tensor(own[0]), torch.as_tensor(own[1]))
         return Split(x.to(self.device, self.dtype), y.to(self.device, self.dtype if y.is_floating_point() else None))
 

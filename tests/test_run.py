@@ -775,3 +775,9 @@ def test_models_and_data_of_ones_own_in_every_form():
         for source in (tensors, data.from_tensors(*tensors), DataLoader(TensorDataset(*tensors), batch_size=10)):
             assert Run(model, source, batch_size=10).train(5, progress=False).status == "done"
     assert Run("mlp", tensors).train(5, progress=False).parameters == models.parameter_count(models.mlp(2, (128,), 2))
+
+
+@pytest.mark.parametrize("validation", [[], {}, "digits", 3, (TOY_X,)])
+def test_validation_that_is_no_pair_is_refused(validation):
+    with pytest.raises(TypeError, match="validation must be a pair"):
+        Run("mlp", "digits", validation=validation)
