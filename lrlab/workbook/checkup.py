@@ -228,9 +228,9 @@ def _finding(step: Step, result: Mapping[str, Any], cell_seconds: float) -> Find
     if result["reason"] in _ENDS:
         kind, words = _ENDS[result["reason"]]
         says = words.format(seconds=cell_seconds)
-        return Finding(step.question, kind, says, _line_of_own(result))
+        return Finding(step.question, kind, says, _without_places(_plain(result["evalue"])) or _line_of_own(result))
     verdict = _VERDICTS.get(result["ename"], "raised")
-    text = _plain(result["evalue"])
+    text = _without_places(_plain(result["evalue"]))
     if result["ename"] not in _VERDICTS:
         text = f"{result['ename']}: {text}" if result["ename"] else _plain(result["said"])
         where = "your cell itself raised an exception" if step.role == "answer" else "the check could not be made"
@@ -252,7 +252,7 @@ def _in_short(text: str) -> str:
     """The likely mistake by name, else what differs, else what was raised, else the headline."""
     for label, pattern in (("likely", r"(.*?)(?:\. |\.$|$)"), ("difference", "(.*)"), ("raised", "(.*)")):
         if match := re.search(rf"^{label} {{2,}}{pattern}", text, re.MULTILINE):
-            return f"likely: {match[1]}" if label == "likely" else match[1]
+            return f"likely: {match[1].lower()}" if label == "likely" else match[1]
     return _first_line(text).partition(": ")[2] or _first_line(text)
 
 
@@ -261,6 +261,11 @@ def _line_of_own(result: Mapping[str, Any]) -> str:
     lines = "\n".join(map(_plain, result["traceback"])).splitlines()
     marked = [line.strip() for line in lines if re.match(r"-+> *\d+ ", line.strip())]
     return f"in line {re.sub(r'^-+> *', '', marked[0])}" if marked else ""
+
+
+def _without_places(text: str) -> str:
+    """Without the numbers of cells and the names of files, which are those of the copy that was run."""
+    return re.sub(r"(\bcell \[\d+\], |\b\d+\.py, )(?=line \d)", "", text)
 
 
 def _plain(text: str) -> str:
@@ -285,8 +290,9 @@ def table(path: Path, report: Report) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{path.name}: workbook {record['name']}, version {record['version']}", ""]
     for name, result, gained, says in rows:
-        line = f"{name:<{widths[0]}}  {result:<{widths[1]}}  {gained:>{widths[2]}}  {_first_line(says)}".rstrip()
-        lines.append(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…")
+        beginning = f"{name:<{widths[0]}}  {result:<{widths[1]}}  {gained:>{widths[2]}}"
+        words = textwrap.wrap(_first_line(says), max(WIDTH - len(beginning) - 2, 30))[:3] or [""]
+        lines += [f"{beginning}  {words[0]}".rstrip(), *(" " * (len(beginning) + 2) + more for more in words[1:])]
     right = [name for name, finding in report.findings.items() if finding.result == "right"]
     total = f"{sum(points[name] for name in right):g} of {sum(points.values()):g} points"
     lines += ["", f"{len(right)} of {len(points)} questions right, {total}."]

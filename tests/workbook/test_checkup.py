@@ -35,7 +35,7 @@ class Book:
         except NotImplementedError:
             raise NotAttempted(f"{name}: not attempted yet") from None
         if value != 6:
-            raise Wrong(f"{name}: not right yet\\n\\ngot         {value}\\nlikely      off by one. Go on.")
+            raise Wrong(f"{name}: not right yet\\n\\ngot         {value}\\nlikely      OFF BY ONE. Go on.")
         print(f"{name}: right")
 
 def load(name, version):
@@ -123,6 +123,7 @@ def test_each_kind_of_answer_gets_its_line_and_none_takes_the_others_with_it(
     assert rows["eight"].split() == ["eight", "not", "attempted", "0/2"]
     assert "1 of 8 questions right, 2 of 16 points." in said
     assert "in line 1 seven = 3 / 0" in said
+    assert "six: SyntaxError: expected ':' (line 1)" in said, "the copy's file name would say nothing"
     assert "Go on." in said, "what the check says stands under the table"
     assert "\x1b" not in said and "Traceback" not in said
 
