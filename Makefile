@@ -68,7 +68,7 @@ endef
 browser: install ## the browser tests alone
 	$(BIN)/python -m pytest -m browser tests
 
-notebooks: install ## run the lectures' sources and write the notebooks with their outputs
+notebooks: install ## run the sources of lectures and workbooks and write the notebooks with their outputs
 	@$(BIN)/lrlab notebooks build $(ONLY)
 
 portability: install ## run the lectures as other processors would: without AVX-512, with one thread and with two
