@@ -200,7 +200,6 @@ def test_the_conda_environment_agrees_with_the_package() -> None:
     for name, bound in wanted.items():
         assert conda.pop(CONDA_NAMES.get(name, name)) == bound, name
     assert conda.items() <= bounds(extras["test"]).items(), "what else it names must be a test tool with the same bound"
-    assert "nbval" in conda
     assert environment["dependencies"][-1] == {"pip": ["-e ."]}
 
 
