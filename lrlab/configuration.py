@@ -78,10 +78,8 @@ class Setup:
         self.penalty = as_penalty(given.get("penalty"))
         self.stopping = as_stopping(given.get("stopping"))
         self.augment = as_augment(given.get("augment"))
-        if given.get("factors") and (given["optimizer"] is not None or given["compile"]):
-            raise ValueError(
-                "factors= goes with neither optimizer=, which has groups of its own, nor compile=True: leave one out"
-            )
+        if given.get("factors") and given["optimizer"] is not None:
+            raise ValueError("factors= does not go with optimizer=, which has groups of its own: leave one out")
         if self.stopping is not None and self.validate_every == 0:
             raise ValueError("stopping= observes validations, but validate_every=0 makes none: leave it out")
         ours = given["rule"] is not None or given["weight_decay"] or given["compile"] or self.penalty is not None
@@ -174,7 +172,7 @@ class Setup:
             self._batch_size(batches),
             penalty=self.penalty,
             check_batch_size=batches.check_size,
-            check_factors=factors_checker(name for name, weight in model.named_parameters() if weight.requires_grad),
+            check_factors=no_factors if given["compile"] else factors_checker(trainable_names(model)),
         )
         if given["weight_decay"]:
             knobs = knobs.turned("weight_decay", given["weight_decay"])
@@ -261,6 +259,18 @@ class Setup:
         *("device", "dtype", "loss", "per", "validate_every", "stopping", "validation", "optimizer", "compile"),
         "checkpoint_mb",
     )
+
+
+def no_factors(factors: Any) -> dict[str, float]:
+    """Refuse learning-rate multipliers: a compiled step has one rate."""
+    if factors:
+        raise ValueError("factors do not go with compile=True: leave one out")
+    return {}
+
+
+def trainable_names(model: nn.Module) -> list[str]:
+    """The names of the parameters that are in the flat vector of a run."""
+    return [name for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 def _has_form(value: Any) -> bool:

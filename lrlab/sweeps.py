@@ -27,7 +27,7 @@ from lrlab._execution import Job
 from lrlab._ledger import REPORT_EVERY, Ledger, Stopped
 from lrlab._points import Plan, plan
 from lrlab._workers import WorkerError
-from lrlab.configuration import Data, Material, Model, Setup, check_output, one_of
+from lrlab.configuration import Data, Material, Model, Setup, check_output, one_of, trainable_names
 from lrlab.engine import Loss, trainable
 from lrlab.factors import factors_checker
 from lrlab.regularization import EarlyStopping, Penalty
@@ -156,7 +156,7 @@ def sweep(
     network = setup.build_model(material)
     check_output(network, setup.loss_function, material)
     if factors:
-        factors_checker(name for name, weight in network.named_parameters() if weight.requires_grad)(factors)
+        factors_checker(trainable_names(network))(factors)
     settings = {"lr": lr, "batch_size": batch_size, "weight_decay": weight_decay, **hyperparameters}
     runs = plan(material, SGD() if rule is None else rule, settings, seeds, setup.penalty)
     job = Job(setup, material, steps, validate_every or 0, keep_weights)

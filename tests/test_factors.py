@@ -203,9 +203,13 @@ def test_bad_factors_say_what_is_allowed(factors, kind, message):
 
 
 @pytest.mark.parametrize("other", [{"compile": True}, {"optimizer": torch.optim.Adam, "rule": None}])
-def test_factors_do_not_go_with_a_torch_optimizer_or_the_compiler(other):
-    with pytest.raises(ValueError, match="factors= goes with neither"):
+def test_a_torch_optimizer_and_the_compiler_take_no_factors(other):
+    with pytest.raises(ValueError, match="not go with"):
         Run("mlp", "digits", factors={"1": 0.1}, device="cpu", **other)
+    run = Run("mlp", "digits", device="cpu", **other)
+    with pytest.raises((ValueError, AttributeError)):
+        run.factors = {"1": 0.1}
+    assert run.moves == []
 
 
 @pytest.mark.gpu

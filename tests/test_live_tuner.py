@@ -614,6 +614,8 @@ def test_the_dials_of_every_rule_fit_their_sliders() -> None:
         for dial in dials.values():
             assert dial["scale"] == "" or dial["low"] <= dial["value"] <= dial["high"] or dial["value"] == 0
     assert dials_of(new_run(lr=500.0))[0]["high"] == 1000
+    ended = new_run(lr=schedules.Cosine(0.1, total=3)).train(5, progress=False)
+    assert (dials_of(ended)[0]["value"], dials_of(ended)[0]["low"]) == (0, 1e-5)
     own = Run("mlp", "digits", optimizer=lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9), device="cpu")
     assert {"lr", "momentum", "batch_size"} <= {dial["name"] for dial in dials_of(own)}
     assert LiveTuner(own)._state()["rules"] == ["torch optimizer"]

@@ -140,8 +140,8 @@ export class Knob {
   show(value) {
     this.shown = value;
     if (this.slider) {
-      const least = this.scale.zero && value <= 0;
-      this.slider.value = least ? this.low : this.scale.position(value);
+      const position = this.scale.position(value);
+      this.slider.value = Number.isFinite(position) ? position : this.low; // the logarithm of 0
     }
     this.write(value, document.activeElement === this.field && this.field.value !== this.field.dataset.shown);
   }

@@ -40,7 +40,8 @@ def _dial(name: str, value: float, run: Run) -> dict[str, Any]:
 def _scale(name: str, value: float, run: Run) -> tuple[str, float, float]:
     """The slider's scale and ends (as live_tuner.js knows them); a scale of "" means a field without a slider."""
     if name == "lr":
-        return "log", _decade(min(value, 1e-5)), 10 * _decade(max(value, 1.01))
+        low = min(value, 1e-5) if value > 0 else 1e-5  # a schedule may end at 0, where no decade is
+        return "log", _decade(low), 10 * _decade(max(value, 1.01))
     if name in {"weight_decay", "lam"}:
         return "zero", 1e-6, 10 * _decade(max(value, 0.101))
     if name == "batch_size" and run.dataset is not None:
