@@ -110,9 +110,17 @@ def test_the_examples_shown_are_hard_and_stay() -> None:
     assert list(view.strip.index[:3]) == [1, 0, 7] and list(view.strip.iloc[1]) == ["0", "0", "1", "1"]
 
 
+def test_a_dispute_is_about_the_class() -> None:
+    as_sure, other_class = [[9.0, 0.0], [0.2, 0.0]], [[0.1, 0.0], [0.0, 0.1]]  # the first are further apart
+    ensemble = told(*([first, second] for first, second in zip(as_sure, other_class, strict=True)))
+    view = EnsembleView(ensemble, (torch.zeros(2, 3), torch.tensor([0, 0])))
+    apart = ensembles.jensen_shannon(view._logits)
+    assert apart[0] > apart[1] and list(view.strip.index) == [1, 0]
+
+
 def test_classes_are_named(view: EnsembleView, digits: data.Dataset) -> None:
     assert instruments.EnsembleView is EnsembleView and repr(view) == "EnsembleView(5 members on digits)"
-    for number, row in view.strip.iterrows():
+    for number, (_, row) in zip(view.strip.index.tolist(), view.strip.iterrows(), strict=True):
         assert row["truth"] == digits.classes[digits.test.y[number]]
         assert row["whole"] == digits.classes[view.predictions[number].argmax()]
 
@@ -207,7 +215,7 @@ def test_the_ensemble_is_checked(digits: data.Dataset) -> None:
 
 
 def test_data_of_any_shape(five: Ensemble, digits: data.Dataset) -> None:
-    own = EnsembleView(five, tuple(digits.test))
+    own = EnsembleView(five, (digits.test.x, digits.test.y))
     assert own._title == "your data" and own.classes == digits.classes and own._pictures is not None
     np.testing.assert_allclose(own.scores.whole, EnsembleView(five, "digits").scores.whole, rtol=1e-6)
     flat = EnsembleView(five, (digits.test.x.flatten(1), digits.test.y))
@@ -280,7 +288,8 @@ def test_a_page_is_answered_at_once(view: EnsembleView) -> None:
     assert said == view.strip.drop(columns="truth").to_numpy().tolist()
     sent = [pictures for pictures in fake.pictures if pictures]
     assert [len(pictures[0]) for pictures in sent] == [6 * 64, 6 * 64]  # only with what they are the pictures of
-    first = view._pictures["hardest"][0, 0] if view._pictures else None
+    assert view._pictures is not None
+    first = view._pictures["hardest"][0, 0]
     assert np.frombuffer(sent[1][0], np.uint8)[:64].tolist() == (255 * first).round().flatten().tolist()
     view._hear({"do": "goodbye", "view": "v"})
     view._hear({"do": "hello", "view": "w"})

@@ -273,19 +273,22 @@ class EnsembleView(Instrument):
 
     def _draw_strip(self, ax: Axes) -> None:
         strip, columns = self.strip, len(self.names) + 1
-        size = 8 if columns <= 7 else 6
+        size, letters = (8, 40) if columns <= 7 else (6, 53)  # points; how many letters fill the panel
+        margin = 0.3 * columns  # for the picture and its class
+        room = max(0, int(letters / (columns + margin)) - 2)  # letters for a class, beside its mark
+        left = -0.5 - margin
         for row, said in enumerate(strip.to_numpy()):
             if self._pictures is not None:
                 picture = self._pictures[self._images][row].permute(1, 2, 0).expand(-1, -1, 3).numpy()
-                ax.imshow(picture, extent=(-1.45, -0.65, row + 0.4, row - 0.4), aspect="auto")
-            ax.text(-0.6, row, said[0], va="center", fontsize=size)
+                ax.imshow(picture, extent=(left, left + 0.42 * margin, row + 0.4, row - 0.4), aspect="auto")
+            ax.text(left + 0.47 * margin, row, said[0][:6], va="center", fontsize=8)
             for column, answer in enumerate(said[1:]):
                 right, inside = answer == said[0], column in self._members or column == columns - 1
-                words = f"{'✓' if right else '✗'} {answer[:7]}"
+                words = f"{'✓' if right else '✗'} {answer[:room]}".strip()
                 colour = (RIGHT if right else WRONG) if inside else "#999999"
                 ax.text(column, row, words, ha="center", va="center", fontsize=size, color=colour)
         ax.axvline(columns - 1.5, color="#999999", linewidth=0.8, linestyle="-")
-        ax.set(xlim=(-1.5, columns - 0.5), ylim=(ROWS - 0.5, -0.5), yticks=[])
+        ax.set(xlim=(left, columns - 0.5), ylim=(ROWS - 0.5, -0.5), yticks=[])
         _name_columns(ax, [*self.names, "whole"], size)
         ax.set_title(f"the {IMAGES[self._images]} examples (grey: out)", loc="left", fontsize=9)
         ax.grid(False)
