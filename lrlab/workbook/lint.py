@@ -144,13 +144,22 @@ def _leaks(solved: Any) -> Iterator[str]:
             continue
         given = {_squeezed(line) for line in _code_lines(stub.source)}
         for line in _solution_lines(cell.source):
-            for piece in {_squeezed(line), _squeezed(re.sub(r"^(return |[\w, ]+ = )", "", line))}:
-                if len(piece) >= 8 and piece not in given:
+            for piece in _telling(line):
+                if piece not in given:
                     yield from (
                         f"{_question(cell)}: {line!r} of its solution stands in {where}"
                         for where, text in shown
                         if piece in text
                     )
+
+
+def _telling(line: str) -> set[str]:
+    """What of a line would give it away, without spaces: all of it, and its formula if it is more than a name."""
+    formula = re.sub(r"^(return |[\w, ]+ = )", "", line)
+    pieces = {_squeezed(line)}
+    if re.search(r"[-+*/%@(<>|&]", formula):
+        pieces.add(_squeezed(formula))
+    return {piece for piece in pieces if len(piece) >= 8}
 
 
 def _shown(cell: Any) -> str:

@@ -112,7 +112,8 @@ def test_each_kind_of_answer_gets_its_line_and_none_takes_the_others_with_it(
     student.cells[student.index("seven-answer")].source = "seven = 3 / 0"
     assert cli.main(["check", str(student.write()), "--cell-seconds", "3"]) == 1
     said = capsys.readouterr().out
-    rows = {line.split()[0]: line for line in said.splitlines()[3:11]}
+    lines = said.partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    rows = {line.split()[0]: line for line in lines if not line.startswith(" ")}
     assert rows["one"].split() == ["one", "right", "2/2"]
     assert "not right" in rows["two"] and rows["two"].endswith("0/2  likely: off by one")
     assert "too slow" in rows["three"] and "longer than 3 s: is there a loop that does not end?" in rows["three"]

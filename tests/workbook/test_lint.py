@@ -68,7 +68,7 @@ def test_nothing_is_found_in_a_good_one(found) -> None:
         ("# Example: `double(3)` is 6.\n", "", "double: its text has no 'Example'"),
         ("# Given: a number x. Asked: twice", "# Twice", "double: its text has no 'Given'"),
         ("is 6.", "is secret_sum = x+x.", "double: 'secret_sum = x + x' of its solution stands in cell 3"),
-        ('"""Twice x."""', '"""Return secret_sum."""', "'return secret_sum' of its solution stands in cell 4"),
+        ('"""Twice x."""', '"""return secret_sum"""', "'return secret_sum' of its solution stands in cell 4"),
         ("def double(x)", "def double(y)", "double: its stub takes (y), its signature (x)"),
         ("def double(x)", "def twice(x)", "double: its stub defines twice, not double"),
         ('    """Twice x."""\n', "", "double: its stub has no docstring"),
