@@ -161,7 +161,6 @@ DISAGREEMENT = Question(
         {"logits": table([[1, 0], [1, 0]], [[2, 0], [0, 1]], [[0, 1], [0, 2]])},
     ),
     tolerance=1e-5,
-    properties=(Property("a share lies between 0 and 1", lambda value, given: -1e-9 <= value <= 1 + 1e-9),),
     mistakes=(
         Mistake(
             "agreement",
