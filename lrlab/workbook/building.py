@@ -17,6 +17,7 @@ the text changes. A second build changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import re
@@ -139,20 +140,35 @@ def build(workbook: Workbook, cell_seconds: float = notebooks.CELL_SECONDS) -> f
         NotebookError: the source is not as it must be, a cell raised or took too long, or the check found something.
     """
     solved = convert(workbook.source)
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:  # a student's progress must not come from the teacher's run
-        notebooks.execute(solved, Path(folder), cell_seconds)
-    seconds = time.perf_counter() - start
-    _leave_out_what_varies(solved)
-    text = notebooks.to_text(solved)
-    if found := list(notebooks.problems(solved, len(text.encode()))):
-        raise NotebookError("\n  ".join(found))
     for path in (workbook.solved, workbook.record):
         path.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with _in_place(workbook.record, record_text(solved)):  # the run reads its points there
+        with tempfile.TemporaryDirectory() as folder:  # a student's progress must not come from the teacher's run
+            notebooks.execute(solved, Path(folder), cell_seconds)
+        seconds = time.perf_counter() - start
+        _leave_out_what_varies(solved)
+        text = notebooks.to_text(solved)
+        if found := list(notebooks.problems(solved, len(text.encode()))):
+            raise NotebookError("\n  ".join(found))
     notebooks.write(workbook.solved, text)
     notebooks.write(workbook.student, notebooks.to_text(without_solutions(solved)))
-    notebooks.write(workbook.record, record_text(convert(workbook.source)))
     return seconds
+
+
+@contextlib.contextmanager
+def _in_place(path: Path, text: str) -> Iterator[None]:
+    """Write a file; if what follows fails, it is again as it was."""
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    notebooks.write(path, text)
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink()
+        else:
+            notebooks.write(path, before)
+        raise
 
 
 def convert(source: Path) -> Any:

@@ -240,3 +240,16 @@ def test_the_metadata_is_nbgraders_schema(one: Workbook) -> None:
         nbformat.validate(notebook)
         schema.MetadataValidator().validate_nb(notebook)
         assert any("nbgrader" in cell.metadata for cell in notebook.cells)
+
+
+def test_a_build_that_fails_leaves_the_record_as_it_was(copied: Workbook) -> None:
+    before = copied.record.read_text(encoding="utf-8")
+    text = copied.source.read_text(encoding="utf-8")
+    copied.source.write_text(text.replace("secret_sum = x + x", "secret_sum = x + 1"), encoding="utf-8")
+    with pytest.raises(NotebookError, match="double: wrong"):
+        building.build(copied)
+    assert copied.record.read_text(encoding="utf-8") == before
+    copied.record.unlink()
+    with pytest.raises(NotebookError, match="double: wrong"):
+        building.build(copied)
+    assert not copied.record.exists()
