@@ -12,6 +12,9 @@ from typing import Any
 
 WIDTH = 110  # characters: a line of a notebook at 1280 pixels
 _LABEL = 12
+_WRAPPER = textwrap.TextWrapper(  # whole words: "warm-up" and "x-y" stay in one piece
+    WIDTH - _LABEL, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+)
 
 
 class WorkbookError(Exception):
@@ -96,5 +99,5 @@ def report(headline: str, *rows: tuple[str, str]) -> str:
 def _row(label: str, text: str) -> list[str]:
     wrapped: list[str] = []
     for line in text.splitlines():
-        wrapped.extend(textwrap.wrap(line, WIDTH - _LABEL, subsequent_indent="  ", break_long_words=False) or [""])
+        wrapped.extend(_WRAPPER.wrap(line) or [""])
     return [f"{label if number == 0 else '':<{_LABEL}}{line}".rstrip() for number, line in enumerate(wrapped)]
