@@ -148,10 +148,13 @@ lrlab.doctor()
 # |---|---|---|
 # | accuracy | độ chính xác | akurasi |
 # | anytime (result) | (kết quả) dùng được ở mọi thời điểm | (hasil) kapan saja |
+# | batch normalisation | chuẩn hoá theo lô | normalisasi batch |
 # | batch, mini-batch | lô, lô nhỏ | batch, mini-batch |
 # | batch size | kích thước lô | ukuran batch |
 # | Bayesian optimisation | tối ưu hoá Bayes | optimasi Bayesian |
 # | bias (of a layer) | hệ số tự do | bias |
+# | Brier score | điểm Brier | skor Brier |
+# | calibration | hiệu chuẩn | kalibrasi |
 # | class | lớp | kelas |
 # | co-adaptation | đồng thích nghi | ko-adaptasi |
 # | coarse-to-fine search | tìm kiếm từ thô đến mịn | pencarian dari kasar ke halus |
@@ -165,13 +168,19 @@ lrlab.doctor()
 # | hypergradient | siêu gradient | hipergradien |
 # | neural architecture search (NAS) | tìm kiếm kiến trúc mạng nơ-ron | pencarian arsitektur jaringan saraf |
 # | patience | độ kiên nhẫn | kesabaran |
+# | temperature | nhiệt độ | temperatur |
 # | to diverge | phân kỳ | divergen |
+# | disagreement (of networks) | sự bất đồng (giữa các mạng) | ketidaksepakatan (antar jaringan) |
+# | distillation | chưng cất (tri thức) | distilasi (pengetahuan) |
+# | diversity | tính đa dạng | keragaman |
 # | dropout | dropout (tắt ngẫu nhiên) | dropout |
 # | early stopping | dừng sớm | penghentian dini |
 # | edge of stability | biên ổn định | tepi kestabilan |
 # | eigenvalue | giá trị riêng | nilai eigen |
 # | ensemble | mô hình kết hợp | ansambel |
 # | epoch | epoch (lượt duyệt dữ liệu) | epoch |
+# | expected calibration error (ECE) | sai số hiệu chuẩn kỳ vọng | galat kalibrasi harapan |
+# | exponential moving average (EMA) | trung bình trượt hàm mũ | rata-rata bergerak eksponensial |
 # | gradient | gradient | gradien |
 # | gradient descent | hạ gradient | penurunan gradien |
 # | grid search | tìm kiếm theo lưới | pencarian kisi |
@@ -184,8 +193,10 @@ lrlab.doctor()
 # | linear scaling rule | quy tắc tỉ lệ tuyến tính | aturan penskalaan linear |
 # | local minimum | cực tiểu địa phương | minimum lokal |
 # | logarithmic scale | thang logarit | skala logaritmik |
+# | logit | logit | logit |
 # | loss function | hàm mất mát | fungsi kerugian |
 # | mask | mặt nạ | topeng (mask) |
+# | member (of an ensemble) | mô hình thành viên | anggota (ansambel) |
 # | Monte-Carlo dropout | dropout Monte Carlo | dropout Monte Carlo |
 # | momentum | động lượng | momentum |
 # | (neural) network | mạng nơ-ron | jaringan saraf (tiruan) |
@@ -202,7 +213,9 @@ lrlab.doctor()
 # | redundant representation | biểu diễn dư thừa | representasi redundan |
 # | regret | độ hối tiếc | penyesalan (regret) |
 # | regularisation | chính quy hoá | regularisasi |
+# | reliability diagram | biểu đồ độ tin cậy | diagram keandalan |
 # | saddle point | điểm yên ngựa | titik pelana |
+# | snapshot ensemble | mô hình kết hợp từ các bản chụp | ansambel snapshot |
 # | soft label | nhãn mềm | label lunak |
 # | spread (over seeds) | độ phân tán | sebaran |
 # | step | bước | langkah |
@@ -212,8 +225,10 @@ lrlab.doctor()
 # | training, validation, test set | tập huấn luyện, kiểm định, kiểm tra | data latih, validasi, uji |
 # | transfer learning | học chuyển giao | pembelajaran transfer |
 # | trial | lần thử | percobaan |
+# | variance | phương sai | varians |
 # | warm restart | khởi động lại ấm | mulai ulang hangat |
 # | warm-up | khởi động | pemanasan |
+# | weight averaging (SWA) | lấy trung bình trọng số | perataan bobot |
 # | weight decay | suy giảm trọng số | peluruhan bobot |
 # | weight scaling | co giãn trọng số | penskalaan bobot |
 #

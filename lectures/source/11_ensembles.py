@@ -36,12 +36,21 @@ x, y = glyphs.test
 
 # %% [markdown]
 # ## 11.1 Why should two be better than one?
-# <small>About 13 minutes; the cells run in 5 s.</small>
+# <small>About 13 minutes; the cells run in 6 s.</small>
 #
-# The task of lecture 8: 36 characters, **ten images of each**, 2,000 test images, a penalty. The rate falls by a
-# cosine over 200 steps. Twenty networks are trained at once, then twenty more on other images: four draws of the
+# The task of lecture 8: 36 characters, **ten images of each**, 2,000 test images, a penalty. The rate falls by a cosine
+# from 0.8 over 200 steps. (Of 0.2, 0.4, 0.8 and 1 it had the lowest validation loss, over 200 steps and over 1,000;
+# tried beside this lecture.) Twenty networks are trained at once, then twenty more on other images: four draws of the
 # training images in all, 80 networks. Five that share a draw make an **ensemble**, so there are 16 of them, and each
 # network is a **member** of one only.
+#
+# <details><summary><b>Predict (Q1).</b> If each of five judges is right in 58 % of the cases, and they judge
+# independently of each other, then three or more of them are right in 65 % of the cases; of a hundred judges more than
+# half are right in over 93 %. Where will twenty networks end?</summary>
+#
+# Nowhere near it. The sum is right, and the word "independently" is wrong. All have seen the same 360 images, and a
+# badly printed O looks like a 0 to each of them. What they get wrong together, no average repairs.
+# </details>
 
 
 # %%
@@ -66,15 +75,7 @@ five = pools[0].subset(0, 1, 2, 3, 4)
 five.table(glyphs.test).round(3)
 
 # %% [markdown]
-# The last row is the ensemble. (The column `ece` waits for 11.3.)
-#
-# <details><summary><b>Predict (Q1).</b> If each of five judges is right in 58 % of the cases, and they judge
-# independently of each other, then three or more of them are right in 65 % of the cases; of a hundred judges more than
-# half are right in over 93 %. Where will twenty networks end?</summary>
-#
-# Nowhere near it. The sum is right, and the word "independently" is wrong. All have seen the same 360 images, and a
-# badly printed O looks like a 0 to each of them. What they get wrong together, no average repairs.
-# </details>
+# The last row is the ensemble: all five answers averaged. (The column `ece` waits for 11.3.)
 #
 # **Say.** Let every member's error be a random number with variance $\sigma^2$, and any two of them correlate with ρ.
 # Then the mean of M errors has the variance
@@ -127,7 +128,7 @@ briers = {M: np.array([float((mean - truth).square().sum(1).mean()) for mean in 
 rights = {M: np.array([float((mean.argmax(1) == y).float().mean()) for mean in means[M]]) for M in sizes}
 fits = all(abs(briers[M].mean() / formula(M, rho, brier) - 1) < 0.01 for M in sizes)
 evidence.verdict("the Brier score of M networks is that of the formula within 1 %, at all six M", fits)
-evidence.verdict("they share over 90 % of their error", rho > 0.9, f"{rho:.3f}")
+evidence.verdict("they share 93 to 97 % of their error", 0.93 < rho < 0.97, f"{rho:.3f}")
 evidence.verdict("one is right in 55 to 62 %, twenty are below 65 %",
                  bool(0.55 < rights[1].mean() < 0.62 and rights[20][0] < 0.65))
 part = (1 - formula(5, rho)) / (1 - formula(20, rho))
@@ -160,12 +161,12 @@ figures.show(fig, alt=f"Brier score and share of right answers over the number o
 
 # %% [markdown]
 # The formula cannot fail here: averaged over all choices of M members it is arithmetic. What is *measured* is ρ, and ρ
-# says where it ends. Nineteen twentieths of the error are shared. Of what is left, five members take away four fifths
-# and twenty nineteen twentieths: so five bring 84 % of what twenty bring, whatever ρ is. That is one reason why papers
-# have five. And whoever wants more must make ρ smaller: members that err *differently*. Section 11.2 looks for those.
+# says where it ends: some 95 % of the error is shared, and stays. Of the rest, five members take away 1 − 1/5, twenty
+# take away 1 − 1/20. So five bring 0.8/0.95, or 84 %, of what twenty bring, whatever ρ is. That is a good reason to
+# stop at five. And whoever wants more must make ρ smaller, by members that err *differently*: sections 11.2 and 11.4.
 #
 # ## 11.2 Is it two per cent?
-# <small>About 13 minutes; the cells run in 16 s.</small>
+# <small>About 13 minutes; the cells run in 14 s.</small>
 #
 # In courses one hears that an ensemble is "usually about 2 % better". Meant are points of accuracy. We measure it five
 # times, each time over 16 ensembles of five:
@@ -359,7 +360,7 @@ figures.show(fig, alt=f"Accuracy of one run and of five short ones at equal budg
 # this lecture).
 #
 # ## 11.3 What do five say, and how sure are they?
-# <small>About 13 minutes; the cells run in 3 s.</small>
+# <small>About 13 minutes; the cells run in 4 s.</small>
 #
 # There are two averages. Of the **probabilities**, the arithmetic mean; or of the **logits**, which makes the geometric
 # mean of the probabilities (Z makes them sum to 1):
@@ -609,8 +610,8 @@ def between(a, b, s):  # the network on the line from a to b
     return network
 
 
-def walk(a, b):  # training losses on the line
-    at, (images, truth) = np.linspace(0, 1, 13), draws[0].train
+def walk(a, b, dataset=draws[0]):  # training losses on the line
+    at, (images, truth) = np.linspace(0, 1, 13), dataset.train
     with torch.no_grad():
         return np.array([float(F.cross_entropy(between(a.model, b.model, s)(images), truth)) for s in at])
 
@@ -618,18 +619,20 @@ def walk(a, b):  # training losses on the line
 # %%
 gentle = [snapshots(run_on(draws[0], seed, lr=0.2)) for seed in range(3)]
 lines = {"two independent networks": [walk(*pools[0].members[2 * i : 2 * i + 2]) for i in range(3)],
-         "cycles 4 and 5, α₀ = 0.8": [walk(*ensemble.members[3:]) for ensemble in snaps[:3]],
+         "cycles 4 and 5, α₀ = 0.8": [walk(*e.members[3:], of) for e, (of, _) in zip(snaps, runs, strict=True)],
          "cycles 4 and 5, α₀ = 0.2": [walk(*ensemble.members[3:]) for ensemble in gentle]}
 hill = {name: np.array([path.max() - max(path[0], path[-1]) for path in paths]) for name, paths in lines.items()}
 independent, kicked, soft = hill.values()
 evidence.verdict("α₀ = 0.2: no hill between two cycles, 3 of 3", bool((soft < 0.005).all()), str(soft))
-evidence.verdict("α₀ = 0.8: a hill, 3 of 3", bool((kicked > 0.03).all()), str(kicked))
-evidence.verdict("between independent networks it is over three times as high", independent.min() > 3 * kicked.max())
+over = int((kicked > 0.01).sum())
+evidence.verdict("α₀ = 0.8: a hill of over 0.01 nats, in at least 13 of 16", over >= 13, str(kicked))
+high = independent.min() > 5 * np.median(kicked)
+evidence.verdict("between independent networks it is over five times as high", high, str(independent))
 
 # %% tags=["nbval-ignore-output"]
 fig, ax = figures.figure("A gentle restart stays in its valley; a strong one crosses a hill", size=(7.2, 3.3))
 for i, (name, paths) in enumerate(lines.items()):
-    for path in paths:
+    for path in paths[:3]:
         ax.plot(np.linspace(0, 1, 13), path, label=name if path is paths[0] else None, **figures.style(i))
 ax.set(xlabel="s: from one network (0) to the other (1)", ylabel="training loss (nats)\n3 pairs each", yscale="log")
 figures.direct_labels(ax)
@@ -641,17 +644,17 @@ def disagreement(members):
     return float(ensembles.disagreement(ensembles.Ensemble(members).logits(x))[0, 1])
 
 
-kick = [disagreement(ensemble.members[3:]) for ensemble in snaps[:3]]
+kick = np.median([disagreement(ensemble.members[3:]) for ensemble in snaps])
 nudge = [disagreement(ensemble.members[3:]) for ensemble in gentle]
-evidence.verdict("after the gentle restart they disagree less than half as often, 3 of 3", max(nudge) < 0.5 * min(kick))
+evidence.verdict("after the gentle restart they disagree less than half as often, 3 of 3", max(nudge) < 0.5 * kick)
 
 # %% [markdown]
 # That is what the cyclical rate has to do with it: **the height of the restart makes the diversity.** Too low, and you
-# have five copies of one network. Too high, and each cycle starts from ruins (from α₀ = 1.2 this network does not come
-# back; tried beside this lecture). α₀ is the knob to turn, and Huang and others turned it up as well.
+# have five copies of one network. Too high, and each cycle starts from ruins (a run with α₀ = 1.2 did not come back;
+# tried beside this lecture). α₀ is the knob to turn, and Huang and others turned it up as well.
 #
 # ## 11.5 One network in the end?
-# <small>About 9 minutes; the cells run in 9 s.</small>
+# <small>About 9 minutes; the cells run in 5 s.</small>
 #
 # An ensemble costs M forward passes, for ever. Why not average the *weights*, and have one network?
 #
@@ -749,15 +752,15 @@ one_network.show("Averaged weights are far better than the last, and want statis
 
 # %% [markdown]
 # So many points for a running sum, and one network is left. Over a cosine from the same rate it wins far less: both are
-# medicine against the noise of the last steps. With the old statistics that small advantage is gone; where the averaged
-# points lie further apart, more is lost.
+# medicine against the noise of the last steps. The old statistics cost a good part of that small advantage again; where
+# the averaged points lie further apart, expect worse.
 #
 # **Beware.** SWA wants the rate *up*. Under a cosine that ends at 0 the last points lie on top of each other, and the
 # mean of equal points is that point. And the rate must be one at which the run stays in its valley: on the task of
 # 11.1 a constant 0.8 throws it about too widely, so below we take 0.4.
 #
 # ## 11.6 What does it cost?
-# <small>About 6 minutes; the cells run in 6 s.</small>
+# <small>About 6 minutes; the cells run in 4 s.</small>
 #
 # Everything on the task of 11.1, at 1,000 training steps, side by side. The price that lasts is the last column.
 
