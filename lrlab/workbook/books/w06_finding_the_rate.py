@@ -537,7 +537,8 @@ SMOOTH = Question(
         Mistake(
             "started from the first loss",
             _smooth_from_the_first,
-            "You let the average begin with the first loss, as torch-lr-finder does. That one loss then weighs too much. Begin with 0 and divide by 1 − βⁿ.",
+            "You let the average begin with the first loss, as torch-lr-finder does. That one loss then weighs too "
+            "much. Begin with 0 and divide by 1 − βⁿ.",
         ),
         Mistake(
             "weights exchanged",
