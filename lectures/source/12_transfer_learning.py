@@ -192,8 +192,8 @@ def seen_through(layers, dataset):  # the data set as it comes out of some layer
 
 def probe(layers, dataset, seed):  # the test accuracy of a linear classifier on top of them
     there = seen_through(layers, dataset)
-    run = Run(models.mlp(there.image_shape[0], (), 10), there, rule=rules.Momentum(), lr=S.Cosine(0.1, total=100),
-              batch_size=32, seed=seed, device="cpu", validate_every=0)
+    run = Run(lambda: models.mlp(there.image_shape[0], (), 10), there, rule=rules.Momentum(),  # made under the seed
+              lr=S.Cosine(0.1, total=100), batch_size=32, seed=seed, device="cpu", validate_every=0)
     return right(run.train(100, progress=False).model, there.test)
 
 
@@ -225,15 +225,15 @@ figures.show(fig, alt=f"Accuracy of a linear classifier on pixels and after bloc
 lead = {target: probes[target, True] - probes[target, False] for target in ("printed letters", "handwritten digits")}
 evidence.verdict("letters: after block1 trained and fresh are within 3 points in the median",
                  abs(np.median(lead["printed letters"][:, 1])) < 0.03)
-evidence.verdict("letters: after block3 the trained one leads by over 10 points, 4 of 4 seeds",
-                 bool((lead["printed letters"][:, 3] > 0.1).all()))
-by_hand = probes["handwritten digits", True]
-evidence.verdict("handwritten digits: bare pixels beat the trained block3, 4 of 4",
-                 bool((by_hand[:, 0] > by_hand[:, 3]).all()))
+evidence.verdict("letters: after block3 the trained one leads by over 6 points, 4 of 4 seeds",
+                 bool((lead["printed letters"][:, 3] > 0.06).all()))
+by_hand = probes["handwritten digits", True][:, 0] - probes["handwritten digits", True][:, 3]
+evidence.verdict("handwritten: bare pixels beat the trained block3 in at least 3 of 4, by over 1 point in the median",
+                 bool((by_hand > 0).sum() >= 3 and np.median(by_hand) > 0.01), f"{by_hand}")
 
 # %% [markdown]
-# Three things in one picture. What was *learned* sits mostly in the upper blocks: on the letters the first is as good
-# by dice. The upper blocks are **specific**: a treasure for letters of the same faces. And for handwriting they have
+# Three things in one picture. What was *learned* sits mostly in the upper blocks: on the letters the first is hardly
+# better than dice. The upper blocks are **specific**: a treasure for letters of the same faces. And for handwriting they have
 # thrown away what you need: there, the bare pixels are the better ground for a linear classifier.
 #
 # (Yosinski and others found it on ImageNet: first layers general, last layers specific.)
@@ -484,6 +484,10 @@ claim("handwritten digits", 90, "from scratch", than="linear after block1", in_a
 wins = [contest("handwritten digits", images).wins("all layers", "from scratch") for images in (2, 5, 90)]
 few_wins = set(wins) <= {5, 6, 7}
 evidence.verdict("handwritten digits, 2, 5 and 90 of each: all layers win in 5 to 7 of 10", few_wins, str(wins))
+claim("handwritten digits", 20, "all layers", than="from scratch", in_at_least=9)
+handwritten = [contest("handwritten digits", images) for images in (2, 5, 20, 90)]
+gain = [result.difference("all layers", "from scratch").median for result in handwritten]
+evidence.verdict("and by less than 2 points in the median, with 2, 5, 20 and 90 of each", max(gain) < 0.02, str(gain))
 for images in (2, 5, 20):
     claim("scrambled digits", images, "from scratch", than="all layers", in_at_least=8)
 claim("scrambled digits", 2, "linear on pixels", than="from scratch", in_at_least=9)
@@ -536,12 +540,12 @@ claim("scrambled digits", 5, "from scratch", than="head", in_at_least=10)
 # %% [markdown]
 # The advice holds in all four corners, with two remarks. Similar and little: the head is good, and letting block 3
 # learn too is a little better. Different and little: on data without neighbourhoods the *earliest* stage, the bare
-# pixels, beats everything that believes in strokes, a fresh convolution included.
+# pixels, is ahead of a fresh network as well.
 #
-# And the handwritten digits lie in between, as most real tasks do. Fine-tuning all layers wins nothing that is sure.
-# What does win is a *linear classifier after block 1*: with 2 of each it is over eight points ahead of from scratch,
-# with 90 it is behind. Is that the knowledge, or only the smaller number of weights? The control is the same classifier
-# on a fresh block 1:
+# And the handwritten digits lie in between, as most real tasks do. Fine-tuning all layers wins a point or two at most,
+# and only with 20 of each in nine seeds of ten. What does win is a *linear classifier after block 1*: with 2 of each it
+# is over eight points ahead of from scratch, with 90 it is behind. Is that the knowledge, or only the smaller number of
+# weights? The control is the same classifier on a fresh block 1:
 
 # %%
 block1 = np.array([[probe(network[:4], few(digits, 5, seed), seed) for network in (knowing, fresh(seed))]
@@ -561,11 +565,14 @@ for way in ("discriminative", "gradual"):
     behind = [case for case in cases if contest(*case).wins("all layers", way) >= 8]
     print(f"{way} beats all layers in at least 8 of 10 seeds in {len(ahead)} of 12 cases, and loses in {len(behind)}")
     evidence.verdict("the one where it wins: printed letters, 2 of each", ahead == [("printed letters", 2)])
+    lost = {("scrambled digits", 2), ("scrambled digits", 5)}
+    evidence.verdict("it loses on the scrambled digits, 2 and 5 of each", lost <= set(behind), str(behind))
 
 # %% [markdown]
-# Here they pay in one case of twelve: the most similar data and the fewest pictures. Where the data differ they *harm*:
-# they hold on to what should be let go. Their inventors' figures, for text and a language model (error on TREC, some
-# 5,500 questions, in per cent; **theirs**, not ours):
+# Here they pay in one case of twelve: the most similar data and the fewest pictures. (And 8 of 10 happens by dice in
+# one comparison of eighteen, so among twenty-four one or two such cases are no news.) Twice they lose on the scrambled
+# digits with few pictures: there they hold on to what should be let go. Their inventors' figures, for text and a
+# language model (error on TREC, some 5,500 questions, in per cent; **theirs**, not ours):
 #
 # | ULMFiT, Howard and Ruder 2018 | error / % |
 # |---|---|
@@ -608,7 +615,7 @@ evidence.verdict("after 1,600 by less than 4, and still in 4 of 4", bool(still.a
 # one? And what has it at 0.3?</summary>
 #
 # Its best rate is hardly smaller than that of the fresh one. The difference is in the **wings**: far below, the given
-# one still learns most of it, and the fresh one next to nothing. Far above, both are lost: what the given one knew is
+# one still gets most of it, and the fresh one about half. Far above, both are lost: what the given one knew is
 # gone.
 # </details>
 
@@ -657,7 +664,7 @@ evidence.verdict("at 0.3 both have lost it: below 60 % right, 6 of 6", bool(max(
 # %% [markdown]
 # "A tenth of the usual rate" is what many recipes say for fine-tuning. Here the best rate of the two is the same, or
 # the next on the grid. What is right about the rule of thumb is the **risk**. Ten times too low costs the given network
-# some of what it could gain, and the fresh one nearly all. Ten times too high costs both everything, and the given one
+# some of what it could gain, and the fresh one half. Ten times too high costs both everything, and the given one
 # had more to lose. If you can sweep, sweep; if you cannot, err on the low side.
 #
 # Is that so for other data? The record has twelve cases:
@@ -789,13 +796,13 @@ evidence.verdict("and the four seeds of the one lie among those of the other", i
 # other from the 18 networks of 12.5. That was the point in 2018, when a network took an hour.
 #
 # ## 12.7 The same with ImageNet
-# <small>About 4 minutes; the cell runs in no time, or in a few minutes where everything is at hand.</small>
+# <small>About 4 minutes; the cell runs in no time, and for longer where everything is at hand.</small>
 #
 # Nothing above is about glyphs. `given` and `dataset` are all that changes:
 #
 # ```python
 # given = transfer.pretrained("ResNet18_Weights.DEFAULT")                              # 1,000 classes of photographs
-# dataset = transfer.imagenet_images(data.load("cifar10", per_class=20), side=224)      # or
+# dataset = transfer.imagenet_images(data.load("cifar10", per_class=20), side=64)       # or
 # dataset = transfer.imagenet_images(data.from_folder("my-pictures", side=224))         # a folder for each class
 # ```
 #
@@ -811,11 +818,12 @@ missing = [what for what, there in {"the weights": file.is_file(), "CIFAR-10": d
 if missing:
     print(f"not here: {', '.join(missing)}. So this was not run.")
 else:
-    dataset = transfer.imagenet_images(data.load("cifar10", per_class=20), side=224)
+    dataset = transfer.imagenet_images(data.load("cifar10", per_class=20), side=64)
     print(transfer.recipe(transfer.pretrained(weights), dataset, augment=HorizontalFlip(), batch_size=32))
 
 # %% [markdown]
-# With a network but without a GPU, take `side=64` and the steps one to three: the head on features takes minutes.
+# ImageNet's networks were trained at 224 pixels and see more there, but CIFAR-10's 15,200 pictures at that size would
+# take nine gigabytes. Without a GPU, make the steps one to three only: the head, on features.
 #
 # ### Five traps
 # 1. **A lazy opponent.** Fine-tuning at its best rate against scratch at some rate: the difference is the rate's.
@@ -855,7 +863,7 @@ evidence.verdict("white ink on black: the head loses over 4 points, 4 of 4 seeds
 # first? (a) fine-tune all layers at a tenth of the usual rate (b) a linear classifier after several of its stages, and
 # one on pixels (c) train from scratch, as X-rays are nothing like ImageNet</summary>
 #
-# **(b)** It costs minutes, needs no rate to be found with care, and tells you how far up the knowledge is of use. (a)
+# **(b)** It costs minutes, is not picky about its rate, and tells you how far up the knowledge is of use. (a)
 # may be the answer after that. (c) decides beforehand what can be measured; and from scratch with 200 pictures is the
 # weakest opponent.
 # </details>
@@ -872,8 +880,8 @@ evidence.verdict("white ink on black: the head loses over 4 points, 4 of 4 seeds
 # you ask for? (a) more seeds (b) the rate and the number of steps at which training from scratch is best (c) a larger
 # network</summary>
 #
-# **(b)** At 0.001 a fresh network has hardly left its start (12.5). That is the wing in which the given one looks best.
-# (a) makes the same unfair number more exact. (c) is another paper.
+# **(b)** In 12.5, at 0.001, the fresh network had come about half of its way. That is the wing in which the given one
+# looks best. (a) makes the same unfair number more exact. (c) is another paper.
 # </details>
 #
 # Next: everything at once, on data that nobody has seen, in [lecture 13](13_capstone.ipynb).
