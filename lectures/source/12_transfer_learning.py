@@ -233,8 +233,8 @@ evidence.verdict("handwritten: bare pixels beat the trained block3 in at least 3
 
 # %% [markdown]
 # Three things in one picture. What was *learned* sits mostly in the upper blocks: on the letters the first is hardly
-# better than dice. The upper blocks are **specific**: a treasure for letters of the same faces. And for handwriting they have
-# thrown away what you need: there, the bare pixels are the better ground for a linear classifier.
+# better than dice. The upper blocks are **specific**: a treasure for letters of the same faces. And for handwriting
+# they have thrown away what you need: there, the bare pixels are the better ground for a linear classifier.
 #
 # (Yosinski and others found it on ImageNet: first layers general, last layers specific.)
 #
