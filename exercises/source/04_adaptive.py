@@ -152,7 +152,8 @@ book.check("adam", adam)
 # Adam's first step is α long, whatever the gradient is. Only very small gradients come off worse: ε is larger than
 # they are. How small is that?
 #
-# **Given** `eps`; `beta2`; and `place`, a word that says where ε stands in the denominator:
+# **Given** `eps`, in units of g (inside the root, of g²); `beta2`; and `place`, a word that says where ε stands in the
+# denominator:
 #
 # | `place` | denominator |
 # |---|---|

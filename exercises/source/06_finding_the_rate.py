@@ -43,8 +43,8 @@ book = load("06_finding_the_rate", version=1)
 # `random.random()` gives a number that is even between 0 and 1. You want a learning rate, and every decade of the
 # interval shall be as likely as any other (section 2 of the lecture).
 #
-# **Given** `u`, a number from 0 to 1, and the ends `low` and `high` of an interval of rates. **Asked:** the rate at u, a
-# number: low at u = 0, high at u = 1, and between them even in the logarithm.
+# **Given** `u`, a number from 0 to 1, and the ends `low` and `high` of an interval of rates. **Asked:** the rate at u,
+# a number: low at u = 0, high at u = 1, and between them even in the logarithm.
 #
 # *Example.* From 0.0001 to 1: at u = 0.5 the rate is 0.01, at u = 0.25 it is 0.001.
 
@@ -125,9 +125,9 @@ book.check("rates", rates)
 # %% [markdown]
 # ## 5 · Out of the noise   ★★☆ · 7 min · 3 points
 #
-# **Given** `losses`, a list, and `beta`, a number from 0 to 1. **Asked:** a list as long: the exponential moving average
-# after each loss. It begins with 0; it keeps the share β of itself and takes the share 1 − β of the new loss. And it
-# is corrected, as Adam corrects its averages: a loss that is always 7 must read 7 from the first value on.
+# **Given** `losses`, a list, and `beta`, a number from 0 to 1. **Asked:** a list as long: the exponential moving
+# average after each loss. It begins with 0; it keeps the share β of itself and takes the share 1 − β of the new loss.
+# And it is corrected, as Adam corrects its averages: a loss that is always 7 must read 7 from the first value on.
 #
 # *Example.* The losses 4 and 1 with β = 0.5: the average is 2 and then 1.5. Of the weights, a half and then three
 # quarters have been given out. So the answer is 4 and 2.

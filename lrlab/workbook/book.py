@@ -73,7 +73,7 @@ class Book:
     def __repr__(self) -> str:
         return f"Book({self.name!r}: {', '.join(self.questions)})"
 
-    def check(self, name: str, function: Any) -> None:
+    def check(self, name: str, function: Any = None) -> None:
         """Check the function you wrote for a question. Prints one line if it is right.
 
         Raises

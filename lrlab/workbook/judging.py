@@ -35,6 +35,7 @@ from lrlab.workbook.questions import Case, Mistake, Question
 from lrlab.workbook.values import Difference, difference, shortened, show, show_pair, unchanged
 from lrlab.workbook.verdicts import NotAttempted, Raised, Verdict, Wrong
 
+INTERRUPTED = "interrupted"
 PRINTED = 2000  # characters of a student's output that are kept
 
 
@@ -249,7 +250,7 @@ def _shuffled(yours: Sequence[str], asked: Sequence[str]) -> bool:
 def _trouble(error: BaseException, function: Callable[..., Any]) -> Trouble:
     said = shortened(traceback.format_exception_only(error)[-1].strip(), limit=400)
     if isinstance(error, KeyboardInterrupt):
-        said = "interrupted: it was still running. Is there a loop that does not end?"
+        said = f"{INTERRUPTED}: it was still running. Is there a loop that does not end?"
     frame = _students_frame(error.__traceback__)
     own = frame is not None and frame.name == getattr(function, "__name__", None)
     unfinished = isinstance(error, NotImplementedError) and not error.args and own
@@ -389,7 +390,7 @@ def _raised(question: Question, case: Case, outcome: Outcome) -> Verdict:
         )
     return Raised(
         question.name,
-        "your code raised an exception",
+        "stopped while it ran" if outcome.trouble.error.startswith(INTERRUPTED) else "your code raised an exception",
         ("given", _given(case)),
         ("raised", outcome.trouble.error),
         ("in", outcome.trouble.place),
@@ -406,10 +407,16 @@ def _changed(question: Question, case: Case, outcome: Outcome) -> Wrong:
         f"your function changes its argument {name} in place",
         ("given", _given(case)),
         ("why", f"Whoever calls it still needs the old {name}, and would get a wrong result later without any error"),
-        ("next", f"Write {name} = {name} + … instead of {name} += …, and no {name}.add_() or {name}[0] = …"),
+        ("next", _advice(name, case.arguments[name])),
         arguments=tuple(case.arguments.values()),
         kind="changed",
     )
+
+
+def _advice(name: str, value: Any) -> str:
+    if isinstance(value, list | dict):
+        return f"Work on a copy of it: {name} = {type(value).__name__}({name})"
+    return f"Write {name} = {name} + … instead of {name} += …, and no {name}.add_() or {name}[0] = …"
 
 
 def _wrong(
@@ -418,6 +425,7 @@ def _wrong(
     wanted, got = show_pair(expected, outcome.value, question.returns)
     if isinstance(outcome.value, Unreadable):
         got = ""
+    on_paper = found.kind in ("value", "property")
     return Wrong(
         question.name,
         "not right yet",
@@ -425,14 +433,19 @@ def _wrong(
         ("expected", wanted),
         ("got", got),
         ("difference", str(found)),
-        ("tolerance", _tolerance(question, found)),
+        ("tolerance", "" if isinstance(expected, str) else _tolerance(question, found)),
         ("printed", _beginning(outcome.printed)),
-        ("likely", f"{mistake.name.upper()}. {mistake.message}" if mistake else ""),
-        ("next", f"Work it out on paper with these numbers. {_hint(question)}"),
+        ("likely", f"{_capitals(mistake.name)}. {mistake.message}" if mistake else ""),
+        ("next", f"Work it out on paper with these numbers. {_hint(question)}" if on_paper else _hint(question)),
         arguments=tuple(case.arguments.values()),
         kind=found.kind,
         mistake=mistake.name if mistake else None,
     )
+
+
+def _capitals(name: str) -> str:
+    """Latin letters as capitals; Greek ones stay: a capital ε would pass for an E."""
+    return "".join(letter.upper() if letter.isascii() else letter for letter in name)
 
 
 def _tolerance(question: Question, found: Difference) -> str:

@@ -40,7 +40,7 @@ def main(names: Sequence[str]) -> int:
     for finding in found:
         print(finding, file=sys.stderr)
     if not found:
-        print(f"{len(workbooks)} workbooks, nothing found")
+        print(f"{len(workbooks)} workbook{'s' * (len(workbooks) != 1)}, nothing found")
     return 1 if found else 0
 
 

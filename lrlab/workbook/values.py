@@ -7,6 +7,7 @@ Nothing of the student's is asked whether it is equal: an object that says yes t
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,15 @@ def _arrays(expected: np.ndarray, got: Any, tolerance: float) -> Difference | No
     return _tensors(torch.as_tensor(expected), torch.as_tensor(got), tolerance)
 
 
+def _in_another_order(expected: Sequence[Any], got: Sequence[Any], tolerance: float) -> bool:
+    """Two or three right values, exchanged: v, x where x, v is asked."""
+
+    def same(values: Sequence[Any]) -> bool:
+        return all(difference(e, g, tolerance) is None for e, g in zip(expected, values, strict=True))
+
+    return 2 <= len(expected) <= 3 and not same(got) and any(same(order) for order in itertools.permutations(got))
+
+
 def _mappings(expected: Mapping[Any, Any], got: Any, tolerance: float) -> Difference | None:
     if not isinstance(got, Mapping):
         return Difference("kind", _not_a(got, "dictionary"))
@@ -158,8 +168,11 @@ def _sequences(expected: Sequence[Any], got: Any, tolerance: float, names: Seque
     if not isinstance(got, tuple | list):
         return Difference("kind", f"it is {_kind(got)}; {asked} are asked, with a comma between them")
     if len(got) != len(expected):
-        return Difference("length", f"there are {len(got)} values, and {asked} are asked")
+        count = "one value" if len(got) == 1 else f"{len(got)} values"
+        return Difference("length", f"it has {count}, and {asked} are asked")
     parts = names if len(names) == len(expected) else [f"value {number + 1}" for number in range(len(expected))]
+    if _in_another_order(expected, got, tolerance):
+        return Difference("value", f"the values are right, but not in the order that is asked: {', '.join(parts)}")
     return _first((part, difference(e, g, tolerance)) for part, e, g in zip(parts, expected, got, strict=True))
 
 
@@ -235,7 +248,9 @@ def _not_a(got: Any, asked: str) -> str:
     }
     hint = next((text for (kind, of), text in advice.items() if kind == asked and isinstance(got, of)), "")
     if asked == "tensor" and (is_number(got) or isinstance(got, tuple | list)):
-        hint = ": calculate with the tensors you were given, or make one with torch.tensor(...)"
+        of_tensors = isinstance(got, tuple | list) and any(isinstance(part, Tensor) for part in got)
+        make = "put them into one with torch.stack(...)" if of_tensors else "make one with torch.tensor(...)"
+        hint = f": calculate with the tensors you were given, or {make}"
     return f"it is {_kind(got)}, and a {asked} is asked{hint}"
 
 

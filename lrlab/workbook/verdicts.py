@@ -10,7 +10,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-WIDTH = 110  # characters: a line of a notebook at 1280 pixels
+WIDTH = 96  # characters: a line of a notebook at 1280 pixels, with the file browser beside it
 _LABEL = 12
 _WRAPPER = textwrap.TextWrapper(  # whole words: "warm-up" and "x-y" stay in one piece
     WIDTH - _LABEL, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False

@@ -256,7 +256,7 @@ def test_a_notebook_shows_verdicts_as_plain_text(run):
 def test_a_check_that_is_passed_leaves_one_line_and_nothing_on_stderr(run):
     cells, folder = run
     assert [(output.output_type, output.name) for output in cells[8].outputs] == [("stream", "stdout")]
-    assert cells[8].outputs[0].text == "momentum: right, on 2 examples and 20 random inputs.\n"
+    assert cells[8].outputs[0].text == "momentum: right, on 3 examples and 20 random inputs.\n"
     assert [path.name for path in folder.iterdir()] == ["03_momentum.progress.json"]
 
 

@@ -67,7 +67,7 @@ ONE = torch.ones(3, dtype=float64)
         (ONE, ONE + torch.tensor([0.0, 0.5, 0.0]), "value", "1 of 3 entries differ; in [1] it is 0.5 too large"),
         (ONE.numpy(), ONE, "kind", ".numpy()"),
         (ONE.numpy(), np.array(["a"]), "kind", "numpy array"),
-        ((1.0, 2.0), (1.0,), "length", "1 values, and 2 values"),
+        ((1.0, 2.0), (1.0,), "length", "one value, and 2 values"),
         ((1.0, 2.0), ONE, "kind", "a tensor; 2 values are asked, with a comma"),
         ([1.0, 2.0], (1.0, 4.0), "value", "value 2: it is 2.0 times"),
         ({"a": 1.0, "b": 2.0}, {"a": 1.0}, "keys", "'b' is missing"),

@@ -495,7 +495,6 @@ LARGEST_STABLE_RATE = Question(
     answer=largest_stable_rate,
     tolerance=1e-5,
     examples=(
-        {"hessian": matrix((4,))},
         {"hessian": matrix((1, 0), (0, 8))},
         {"hessian": matrix((2, 1), (1, 2))},
     ),

@@ -37,6 +37,7 @@ def draw_step(random: Random) -> dict[str, Any]:
 
 
 FROM_REST = {"x": vector(1, -2), "g": vector(10, 20), "v": vector(0, 0), "lr": 0.1, "rho": 0.5}
+AGAINST = {"x": vector(1), "g": vector(10), "v": vector(-8), "lr": 0.1, "rho": 0.25}
 ROLLING = {"x": vector(1, -2), "g": vector(10, 20), "v": vector(4, -8), "lr": 0.1, "rho": 0.5}
 
 
@@ -68,7 +69,7 @@ MOMENTUM = Question(
     signature="momentum(x, g, v, lr, rho) -> x, v",
     draw=draw_step,
     answer=momentum,
-    examples=(FROM_REST, ROLLING),
+    examples=(AGAINST, FROM_REST, ROLLING),
     mistakes=(
         Mistake(
             "old velocity",
@@ -148,7 +149,7 @@ VELOCITY_MOMENTUM = Question(
     signature="velocity_momentum(x, g, u, lr, rho) -> x, u",
     draw=lambda random: with_u(draw_step(random)),
     answer=velocity_momentum,
-    examples=(with_u(FROM_REST), with_u(ROLLING)),
+    examples=(with_u(AGAINST), with_u(FROM_REST), with_u(ROLLING)),
     mistakes=(
         Mistake(
             "rate twice",

@@ -713,7 +713,10 @@ HALF_STEP = Question(
         ),
     ),
     properties=(
-        Property("the size is at least ε, wherever ε stands", lambda value, given: value >= given["eps"] * (1 - 1e-9)),
+        Property(
+            "outside the root the size is at least ε",
+            lambda value, given: given["place"] == "inside" or value >= given["eps"] * (1 - 1e-9),
+        ),
     ),
     rights=(half_step_by_cases, half_step_by_halving, half_step_in_numpy),
     hints=(
