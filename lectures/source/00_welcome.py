@@ -146,8 +146,10 @@ lrlab.doctor()
 #
 # | English | Tiếng Việt | Bahasa Indonesia |
 # |---|---|---|
+# | ablation | thí nghiệm loại bỏ (từng thành phần) | studi ablasi |
 # | accuracy | độ chính xác | akurasi |
 # | anytime (result) | (kết quả) dùng được ở mọi thời điểm | (hasil) kapan saja |
+# | baseline | mô hình cơ sở (để so sánh) | model acuan (baseline) |
 # | batch normalisation | chuẩn hoá theo lô | normalisasi batch |
 # | batch, mini-batch | lô, lô nhỏ | batch, mini-batch |
 # | batch size | kích thước lô | ukuran batch |
@@ -159,6 +161,7 @@ lrlab.doctor()
 # | co-adaptation | đồng thích nghi | ko-adaptasi |
 # | coarse-to-fine search | tìm kiếm từ thô đến mịn | pencarian dari kasar ke halus |
 # | condition number | số điều kiện | bilangan kondisi |
+# | confidence interval | khoảng tin cậy | selang kepercayaan |
 # | convergence | sự hội tụ | konvergensi |
 # | cross entropy | entropy chéo | entropi silang |
 # | curvature | độ cong | kelengkungan |
@@ -231,6 +234,7 @@ lrlab.doctor()
 # | weight averaging (SWA) | lấy trung bình trọng số | perataan bobot |
 # | weight decay | suy giảm trọng số | peluruhan bobot |
 # | weight scaling | co giãn trọng số | penskalaan bobot |
+# | winner's curse | lời nguyền của người chiến thắng | kutukan pemenang |
 #
 # ## Five lines to remember
 # 1. The learning rate is turned while the network trains, and the lowest panel shows what each step used.
