@@ -15,26 +15,10 @@ import torch
 from torch import Tensor
 
 from lrlab import rules
+from lrlab.workbook.given import BowlGradient, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
-
-
-@dataclass(frozen=True, repr=False)
-class BowlGradient:
-    """The gradient of ½ Σ λᵢ xᵢ²."""
-
-    curvatures: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.curvatures * x
-
-    def __repr__(self) -> str:
-        return f"the function that makes {self.curvatures.tolist()} * x of x"
 
 
 # 1 · The path down ----------------------------------------------------------------------------------------------------

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lrlab import rules
+from lrlab.workbook.given import BowlGradient, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
 
 
 # 1 · One step of momentum ---------------------------------------------------------------------------------------------
@@ -362,19 +358,6 @@ AFTER_THE_DROP = Question(
 
 
 # 5 · Look first -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, repr=False)
-class BowlGradient:
-    """The gradient of ½ Σ λᵢ xᵢ²."""
-
-    curvatures: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.curvatures * x
-
-    def __repr__(self) -> str:
-        return f"the function that makes {self.curvatures.tolist()} * x of x"
 
 
 def draw_lookahead(random: Random) -> dict[str, Any]:
