@@ -718,6 +718,9 @@ unseen.better("decayed", than="constant 0.5", in_at_least=5)
 # α = 25 it multiplies by −99. (c) forgets that one α has to serve both.
 # </details>
 #
+# **Now write it yourself:** [workbook 1](../exercises/01_learning_rate.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - Cauchy 1847, *Méthode générale pour la résolution des systèmes d'équations simultanées*: the step.
 # - LeCun, Bottou, Orr and Müller 1998, *Efficient BackProp*: 1/L, 2/L and their picture.

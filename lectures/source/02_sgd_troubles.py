@@ -543,6 +543,9 @@ print("batches of 63: the mean of their gradients is g; batches of 64, the last 
 # variance.
 # </details>
 #
+# **Now write it yourself:** [workbook 2](../exercises/02_sgd_troubles.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 #
 # - Robbins and Monro 1951, *A stochastic approximation method*: descent on noisy gradients, and why the rate must

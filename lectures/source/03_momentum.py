@@ -580,6 +580,9 @@ print("the largest α · λmax is above 3.6 for momentum and below 1.5 for Neste
 # Then form B rolled on for some 1/(1 − ρ) steps. Before you look for a bug (a), look for α inside the velocity.
 # </details>
 #
+# **Now write it yourself:** [workbook 3](../exercises/03_momentum.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 #
 # - Polyak 1964, *Some methods of speeding up the convergence of iteration methods*: the heavy ball, α* and ρ*.

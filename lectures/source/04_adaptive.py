@@ -554,6 +554,9 @@ evidence.verdict("under Adam with L2 the share runs from below 0.3 to above 0.95
 # catch.
 # </details>
 #
+# **Now write it yourself:** [workbook 4](../exercises/04_adaptive.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - J. Duchi, E. Hazan, Y. Singer 2011, *Adaptive subgradient methods for online learning and stochastic optimization*,
 #   JMLR 12: AdaGrad, in its diagonal form.

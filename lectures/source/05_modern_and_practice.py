@@ -390,6 +390,9 @@ verdict.show("Where the scales differ from axis to axis, the rule does matter")
 # changes which sign it takes, not how far it goes.
 # </details>
 #
+# **Now write it yourself:** [workbook 5](../exercises/05_modern_and_practice.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - T. Dozat 2016, *Incorporating Nesterov momentum into Adam*, ICLR workshop: NAdam and its rising β₁.
 # - L. Liu and others 2020, *On the variance of the adaptive learning rate and beyond*, arXiv:1908.03265: RAdam.

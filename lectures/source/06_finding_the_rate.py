@@ -845,6 +845,9 @@ figures.show(fig, alt=f"Best rate. SGD over batch size: {words[0]}. Over width, 
 #
 # Now to [lecture 7](07_schedules.ipynb): the rate is found, and it need not stay where it is.
 #
+# **Now write it yourself:** [workbook 6](../exercises/06_finding_the_rate.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - Smith 2017, *Cyclical learning rates for training neural networks*, WACV, section 3.3: the range test.
 # - Bergstra and Bengio 2012, *Random search for hyper-parameter optimization*, JMLR 13: why dice beat a grid, n trials

@@ -919,6 +919,9 @@ evidence.verdict("every=5, 30 steps: five cuts in steps, none in epochs", last["
 # not the question of what was compared with what.
 # </details>
 #
+# **Now write it yourself:** [workbook 7](../exercises/07_schedules.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - Robbins and Monro 1951, *A stochastic approximation method*: decay as 1/t, and why.
 # - He, Zhang, Ren and Sun 2016, *Deep residual learning for image recognition*, arXiv:1512.03385: the stairs.

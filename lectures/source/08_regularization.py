@@ -549,6 +549,9 @@ evidence.verdict("under Adam they end over 10 % apart, 8 of 8", bool((apart["Ada
 # other. (a): no bug is needed. (c): a larger λ would hold back more, but 8.2 shows what that costs.
 # </details>
 #
+# **Now write it yourself:** [workbook 8](../exercises/08_regularization.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - A. Hoerl, R. Kennard 1970, *Ridge regression*, Technometrics 12: L2, and that a little bias may pay.
 # - R. Tibshirani 1996, *Regression shrinkage and selection via the lasso*: L1, and the picture of ball and contours.

@@ -531,6 +531,9 @@ evidence.verdict("behind dropout, batch norm hands on only 0.6 to 0.7 of the spr
 # units above. (b) There is hardly a gap to close. (a) is hope.
 # </details>
 #
+# **Now write it yourself:** [workbook 9](../exercises/09_dropout.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever, R. Salakhutdinov 2014, *Dropout: a simple way to prevent
 #   neural networks from overfitting*, JMLR 15: the method, both forms, co-adaptation, and the table on MNIST.

@@ -598,6 +598,9 @@ evidence.verdict("PerImage, seeded by torch, draws others", not any(map(torch.eq
 # That was the third way to keep a network from learning its pictures by heart, after the penalties of
 # [lecture 8](08_regularization.ipynb) and the dropout of [lecture 9](09_dropout.ipynb). They can be combined.
 #
+# **Now write it yourself:** [workbook 10](../exercises/10_augmentation.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - Simonyan and Zisserman 2015, *Very deep convolutional networks*, arXiv:1409.1556, and He, Zhang, Ren and Sun 2016,
 #   *Deep residual learning for image recognition*, arXiv:1512.03385, section 3.4: scale and crop, 256 to 480 and 224.

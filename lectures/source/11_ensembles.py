@@ -912,6 +912,9 @@ evidence.verdict("before, it did so on fewer, 16 of 16", bool((usual < loud).all
 #
 # Next comes the cheapest way to a good network: take one that somebody else has trained, in lecture 12.
 #
+# **Now write it yourself:** [workbook 11](../exercises/11_ensembles.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - L. Hansen, P. Salamon 1990, *Neural network ensembles*: why independent errors average out.
 # - A. Krogh, J. Vedelsby 1995, *Neural network ensembles, cross validation, and active learning*: the ambiguity

@@ -916,6 +916,9 @@ evidence.verdict("white ink on black: the head loses over 4 points, 4 of 4 seeds
 #
 # Next: everything at once, on data that nobody has seen, in [lecture 13](13_capstone.ipynb).
 #
+# **Now write it yourself:** [workbook 12](../exercises/12_transfer_learning.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - J. Yosinski, J. Clune, Y. Bengio, H. Lipson 2014, *How transferable are features in deep neural networks?*,
 #   arXiv:1411.1792: general below, specific above.

@@ -952,6 +952,9 @@ else:
 # They are right when the two are far apart, as they were in 13.3.
 # </details>
 #
+# **Now write it yourself:** [workbook 13](../exercises/13_capstone.ipynb), functions
+# that are checked as you go.
+#
 # ## Sources
 # - A. Ng 2018, *Machine learning yearning*: one number, splits, human level, bias and variance, error analysis.
 # - A. Karpathy 2019, *A recipe for training neural networks*: the order, and to learn a few pictures by heart.
