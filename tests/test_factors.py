@@ -8,7 +8,7 @@ from torch import nn
 
 from lrlab import Run, models, range_test, rules, schedules, sweep
 from lrlab.factors import factor_of, factor_vector, train_mode
-from lrlab.regularization import L1, L2
+from lrlab.regularization import L1, L2, MaxNorm
 
 RULES = [
     *(rules.SGD(), rules.Momentum(), rules.VelocityMomentum(), rules.NesterovLookahead()),
@@ -58,6 +58,16 @@ def test_frozen_weights_do_not_move_at_all(rule, more):
     run.train(8, progress=False)
     assert torch.equal(flat(run.model, "1."), before)
     assert not torch.equal(flat(run.model, "3."), head)
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_max_norm_which_asks_for_no_rate_leaves_frozen_weights_alone(in_pieces):
+    run = run_of({"1": 0}, penalty=MaxNorm(0.05))
+    run._engine.in_pieces = in_pieces
+    before, head = flat(run.model, "1."), flat(run.model, "3.")
+    run.train(3, progress=False)
+    assert torch.equal(flat(run.model, "1."), before)
+    assert flat(run.model, "3.").norm() < head.norm()
 
 
 def test_frozen_layers_cost_no_gradient():
@@ -168,7 +178,9 @@ def test_a_range_test_keeps_the_frozen_layers():
 
 
 @pytest.mark.parametrize("how", ["batched", "looped"])
-@pytest.mark.parametrize("more", [{}, {"penalty": L2(0.01)}], ids=["plain", "penalty"])
+@pytest.mark.parametrize(
+    "more", [{}, {"penalty": L2(0.01)}, {"penalty": MaxNorm(0.05)}], ids=["plain", "L2", "max norm"]
+)
 def test_a_sweep_takes_factors(how, more):
     options = {"rule": rules.Adam(), "lr": [0.001, 0.01], "dtype": "float64", "device": "cpu", **more}
     factors = {"1": 0, "3.bias": 0.5}

@@ -548,3 +548,16 @@ def test_our_own_frames_are_library_frames_and_cells_are_not():
     assert judging._is_library(judging.__file__) and judging._is_library(torch.__file__)
     assert judging._is_library(functools.__file__) and judging._is_library("<frozen importlib>")
     assert not judging._is_library(__file__) and not judging._is_library("<ipython-input-3-0a1b>")
+
+
+def test_right_values_in_another_order_are_said_to_be_right():
+    x, v = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    assert "not in the order that is asked: x, v" in str(difference((x, v), (v, x), names=("x", "v")))
+    assert "order" not in str(difference((x, v), (v, v), names=("x", "v")))
+    assert difference((x, x), (x, x)) is None
+
+
+def test_a_list_of_tensors_is_to_be_stacked():
+    row = torch.tensor([1.0])
+    assert "torch.stack" in str(difference(torch.stack([row, row]), [row, row]))
+    assert "torch.tensor" in str(difference(row, [1.0]))
