@@ -83,13 +83,15 @@ def test_a_schedule_is_built_and_trained_by_keyboard(designer: Page) -> None:
     spoken = designer.root.locator(".voice").text_content()
     assert spoken.startswith("step 4: learning rate") and "training loss" in spoken
 
+    # Before the page goes: a picture that is published while no page listens is in no notebook.
+    notebook.wait_for("designer._pictured is not None and designer._pictured == designer._picture_key()")
+    picture = designer.page.locator("img[alt^='Schedule designer, 100 steps. ']")
+    picture.wait_for(state="attached")
     before = designer.summary
     notebook.save()
     notebook.reload()
     designer.wait_for_summary(before)
     assert designer.canvas.evaluate(INK) > 2000
-    notebook.wait_for("designer._pictured is not None and designer._pictured == designer._picture_key()")
-    picture = designer.page.locator("img[alt^='Schedule designer, 100 steps. ']")
     picture.wait_for(state="attached")
     assert not picture.is_visible()  # it would double the live one
 

@@ -152,7 +152,6 @@ def test_same_form_leaves_the_numbers_to_others():
         (show_pair, "show_pair (Both, with as many digits as it takes to see that they differ.)"),
         (len, "len (Return the number of items in a container.)"),
     ],
-    ids=str,
 )
 def test_values_are_shown_with_few_digits(value, shown):
     assert show(value) == shown
