@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 LAB_ARGS ?=
 ONLY ?=
+# Tests run in this many processes, and begin in the order of pytest's arguments: those in the browser, which take longest.
+JOBS ?= 2
 # make install PIP_INSTALL="pip install" shows what pip does.
 PIP_INSTALL ?= pip install -qq --disable-pip-version-check
 
 BIN := $(VENV)/bin
 NOTEBOOKS := $(wildcard lectures/*.ipynb exercises/solved/*.ipynb)
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout=300 --ignore-glob='tests/*.ipynb'
 
 .DEFAULT_GOAL := help
@@ -61,7 +64,8 @@ stage $(BIN)/mypy; \
 stage $(BIN)/lrlab notebooks check; \
 stage $(BIN)/python -m pytest --doctest-modules lrlab; \
 [ -z "$$failed" ] || { echo; echo "== failed so far:$$failed"; }; \
-stage $(BIN)/python -m pytest $(if $(filter fast,$(1)),-m 'not browser' tests,$(NBVAL) $(NOTEBOOKS) tests); \
+stage $(BIN)/python -m pytest $(SIDE_BY_SIDE) \
+  $(if $(filter fast,$(1)),-m 'not browser' tests,$(NBVAL) tests $(NOTEBOOKS)); \
 [ -z "$$failed" ]
 endef
 
