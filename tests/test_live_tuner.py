@@ -25,7 +25,7 @@ from torch import nn
 
 from lrlab import Run, instruments, rules, schedules
 from lrlab.history import History
-from lrlab.instruments import drawing, instrument, live_tuner, page
+from lrlab.instruments import drawing, instrument, page, player
 from lrlab.instruments.curves import (
     ACCURACY,
     COLUMNS,
@@ -673,7 +673,7 @@ def test_in_colab_play_blocks_and_redraws_a_picture(monkeypatch: pytest.MonkeyPa
     shown: list[Any] = []
     monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
     monkeypatch.setattr("IPython.display.display", lambda *things, **options: shown.append((*things, options)))
-    monkeypatch.setattr(live_tuner, "COLAB_SECONDS", 0.1)
+    monkeypatch.setattr(player, "COLAB_SECONDS", 0.1)
     tuner = LiveTuner(new_run(), speed=100)
     tuner._ipython_display_()
     tuner.play(steps=50)

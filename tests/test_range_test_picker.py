@@ -71,7 +71,7 @@ def test_it_can_be_ended_before_its_time_and_made_again() -> None:
     picker.start()
     with pytest.raises(RuntimeError, match=r"being made already: wait\(\) for it"):
         picker.start()
-    with pytest.raises(TimeoutError, match="not over after 0.02 s"):
+    with pytest.raises(TimeoutError, match="the test is still being made after 0.02 s"):
         picker.wait(0.02)
     while len(picker._losses) < 3:
         time.sleep(0.001)
@@ -336,7 +336,7 @@ def test_what_a_page_can_ask_for(opened: tuple[RangeTestPicker, FakePage]) -> No
     asks(picker, 3, do="typed", lr=0.03)
     assert picker.lr == 0.03 and fake.state["chosen"] == ""
     asks(picker, 4, do="train")
-    tuner = picker._tuner
+    tuner = picker._below.tuner
     assert tuner is not None and tuner.playing and picker._shown == [tuner]  # type: ignore[attr-defined]
     assert fake.state["training"].endswith("at 0.03")
     tuner.pause()

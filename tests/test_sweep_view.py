@@ -96,7 +96,7 @@ def test_start_pause_and_start_again() -> None:
     view.start()
     with pytest.raises(RuntimeError, match=r"under way already: wait\(\) for it, or pause\(\)"):
         view.start()
-    with pytest.raises(TimeoutError, match=r"not over after 0.01 s; pause\(\) it"):
+    with pytest.raises(TimeoutError, match=r"still under way after 0.01 s; pause\(\) it"):
         view.wait(0.01)
     while view._board.progress is None:
         time.sleep(0.01)
@@ -202,8 +202,8 @@ def test_a_page_can_ask_for_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         view._hear({**message, "view": "it", "seq": 1})
         assert view._problem == ""
-    assert view.selected == 4 and view._measure == "val_accuracy" and view._tuner is not None
-    view._tuner.pause()
+    assert view.selected == 4 and view._measure == "val_accuracy" and view._below.tuner is not None
+    view._below.tuner.pause()
     view._hear({"do": "select", "row": 99, "view": "it", "seq": 2})
     assert view._problem == "row must be a number from 0 to 5, got 99"
     view._hear({"do": "dance", "view": "it", "seq": 3})

@@ -15,8 +15,8 @@ import numpy as np
 from lrlab import figures, knobs
 from lrlab.instruments import notation, pieces
 from lrlab.instruments.grips import Grip, chosen, grips, inserted, removed, with_piece
-from lrlab.instruments.instrument import Instrument
 from lrlab.instruments.pieces import KINDS, joined, pieces_of
+from lrlab.instruments.player import Player
 from lrlab.instruments.racers import unknown
 from lrlab.schedules import Recorded, Schedule
 
@@ -74,7 +74,7 @@ class Design:
         return rates
 
 
-class Board(Instrument):
+class Board(Player):
     """The part of the designer that knows nothing of pages and training: the designs, and what can be done to them.
 
     Args:

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from lrlab import data, figures
 from lrlab.dropout import InvertedDropout
-from lrlab.instruments import worker
-from lrlab.instruments.instrument import Instrument
-from lrlab.instruments.loop import Pace, check_speed
+from lrlab.instruments.loop import Pace
+from lrlab.instruments.player import PacedPlayer
 from lrlab.run import Run
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class Members:
                 break
 
 
-class DropoutView(Instrument):
+class DropoutView(PacedPlayer):
     """An instrument on dropout: which units a mask leaves, what they hand on, and what many masks say on average.
 
     ::
@@ -99,8 +98,10 @@ class DropoutView(Instrument):
     0
     """
 
+    _doing = "the view is", "playing"
+
     def __init__(self, p: float = 0.5, *, digit: int = 0, seed: int = 0, speed: float | None = 4.0) -> None:
-        super().__init__()
+        super().__init__(speed)
         self._p = _check_p(p)
         self._mode, self._convention = "training", "inverted"
         split = data.load("digits", device="cpu").validation
@@ -108,9 +109,6 @@ class DropoutView(Instrument):
         self._digit = self._check_digit(digit)
         self._members, self._seed = Members(seed), seed
         self._layers = _train(seed)
-        self._pace = Pace(None)
-        self.speed = speed
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return "DropoutView(64-16-16-10 on digits)"
@@ -187,19 +185,6 @@ class DropoutView(Instrument):
                 self._members.draw()
         self._show_news()
 
-    @property
-    def speed(self) -> float | None:
-        """At most so many masks per second while a page is open; None: as fast as the machine can."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float | None) -> None:
-        self._speed = check_speed(speed)
-        self._keep_pace()
-
-    def _keep_pace(self) -> None:
-        self._pace.speed = self._speed if self._views else None
-
     def play(self, draws: int | None = None) -> None:
         """Draw one mask after another in the background; the call returns at once.
 
@@ -215,19 +200,9 @@ class DropoutView(Instrument):
             room = MOST_MASKS - self.masks
             if self.playing or not room:
                 return
-            self._keep_pace()
             task = functools.partial(self._members.play, min(draws or room, room), self._pace)
-            self._belongings.worker = worker.Worker(task, name="lrlab dropout view").start()
-        self._show_news()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the masks are drawn or the play was paused.
-
-        Raises:
-            TimeoutError: it still plays after ``timeout`` seconds.
-        """
-        if self._belongings.worker is not None and not self._belongings.worker.wait(timeout):
-            raise TimeoutError(f"the view still plays after {timeout} s; pause() it, or wait longer")
+            self._set_to_work(task, "dropout view")
+        self._show_work()
 
     def reset(self) -> None:
         """Pause, and begin again with the first mask; p, mode and digit stay as they are."""
@@ -375,10 +350,6 @@ class DropoutView(Instrument):
         from lrlab.instruments.page import DropoutPage  # a page opens a channel: not before it is needed
 
         return DropoutPage(repr(self), self._hear)
-
-    def _prepare(self) -> bool:
-        self._keep_pace()
-        return True
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message:

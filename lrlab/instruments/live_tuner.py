@@ -11,7 +11,6 @@ import functools
 import os
 import tempfile
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrlab import moves, rules
-from lrlab.instruments import drawing, hints, snapshot, worker
+from lrlab.instruments import drawing, hints, snapshot
 from lrlab.instruments.curves import Curve
 from lrlab.instruments.dials import dials_of
-from lrlab.instruments.instrument import Instrument, in_colab
 from lrlab.instruments.loop import Pace, check_script, check_speed, train
+from lrlab.instruments.player import Player
 from lrlab.instruments.tracks import Track, cut, describe
 from lrlab.moves import Move
 from lrlab.rules import Rule
@@ -38,13 +37,9 @@ if TYPE_CHECKING:
 
 HINT_SECONDS = 1.0  # between two looks at the curves: a hint that flickers is noise
 RATE_SECONDS = 1.0  # over which steps per second are measured
-COLAB_SECONDS = 1.0  # between two pictures where a blocking run has to do
-
-# Which tuner trains a run. The cell that makes a tuner may be run twice; the newer one takes over.
-_drivers: weakref.WeakKeyDictionary[Run, weakref.ref[LiveTuner]] = weakref.WeakKeyDictionary()
 
 
-class LiveTuner(Instrument):
+class LiveTuner(Player):
     """An instrument on a run: play, turn the knobs while it trains, rewind, branch, compare.
 
     Shown as the last line of a cell it is a widget; every control of the widget is a method here, so a script or a
@@ -72,6 +67,8 @@ class LiveTuner(Instrument):
     [(100, 'lr', 0.02)]
     """
 
+    _doing = "the run is", "playing"
+
     def __init__(self, run: Run, *, speed: float | None = None, name: str = "main") -> None:
         if not isinstance(run, Run):
             raise TypeError(f"run must be a Run, got {type(run).__name__}; write LiveTuner(Run('mlp', 'digits'))")
@@ -86,7 +83,6 @@ class LiveTuner(Instrument):
         self._hint_due = 0.0
         self._stopped = False
         self._times: deque[tuple[float, int]] = deque()
-        worker.pause_when_interrupted()
         drawing.after_each_cell(self._look_again)
 
     def _add_track(self, run: Run, name: str, first: int) -> Track:
@@ -131,26 +127,16 @@ class LiveTuner(Instrument):
             RuntimeError: if the run diverged (rewind it first), or a number of steps is given while it is playing.
         """
         with self._lock:
-            if self.playing:
-                if steps is not None:
-                    raise RuntimeError("play(steps=...): the run is playing already; pause() first")
+            if self._plays_already(steps):
                 return
             if self.run.status == "diverged":
                 raise RuntimeError(f"the run diverged at step {self.run.step}: rewind to before it, then turn lr down")
-            self._take_over()
+            self._take_over(self.run)
             task = functools.partial(train, self.run, self.run.steps(steps), self._script, self._pace)
             self._stopped = False
             self._times.clear()
-            self._belongings.worker = worker.Worker(task, name=f"lrlab training {self.run.title}").start()
-        self._show_news()
-        if in_colab():
-            self._block_and_redraw()
-
-    def _take_over(self) -> None:
-        driver = _drivers.get(self.run, lambda: None)()
-        if driver is not None and driver is not self:
-            driver.pause()
-        _drivers[self.run] = weakref.ref(self)
+            self._set_to_work(task, f"training {self.run.title}")
+        self._show_work()
 
     def pause(self) -> None:
         """Stop after the step that is being made; returns when it is done. `play` goes on from there."""
@@ -162,28 +148,6 @@ class LiveTuner(Instrument):
         self.play(steps=1)
         self.wait()
 
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the run has used up its steps or was paused. Interrupting the wait pauses the run.
-
-        A page's controls may have no effect while a cell waits: this is for scripts, tests and headless runs.
-
-        Args:
-            timeout: at most so many seconds.
-
-        Raises:
-            TimeoutError: the run is still playing after ``timeout`` seconds.
-            Exception: whatever training raised.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the run is still playing after {timeout} s; pause() it, or wait longer")
-
     def stop(self) -> None:
         """Pause, and let go of everything: no thread works for this tuner any more, and only your variable holds it.
 
@@ -193,16 +157,6 @@ class LiveTuner(Instrument):
         self._stopped = True
         self._leave_the_screen()
         self._show_news()
-
-    def _block_and_redraw(self) -> None:
-        """Colab shows nothing that a thread sends, so this one waits and draws."""
-        assert self._belongings.worker is not None
-        try:
-            while not self._belongings.worker.wait(COLAB_SECONDS):
-                self._publish_picture()
-        except KeyboardInterrupt:  # Colab's stop button is the pause button here
-            self.pause()
-        self._publish_picture()
 
     # Knobs -----------------------------------------------------------------------------------------------------------
 
@@ -445,7 +399,7 @@ class LiveTuner(Instrument):
         return "current" if track is self._current else "run"
 
     def _state(self) -> dict[str, Any]:
-        run, error = self.run, self._belongings.worker and self._belongings.worker.error
+        run = self.run
         return {
             "about": f"{run.title} · {run.parameters:,} parameters · {run.device.type}",
             "status": "running" if self.playing else run.status,
@@ -460,7 +414,7 @@ class LiveTuner(Instrument):
             "current": self._run_tracks().index(self._current),
             "knobs": dials_of(run),
             "hint": self._look(),
-            "error": f"{type(error).__name__}: {error}" if error is not None else "",
+            "error": self._error,
         }
 
     def _measured_speed(self, step: int) -> float:

@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from lrlab import data, figures, rules
-from lrlab.instruments import worker
 from lrlab.instruments.dials import LABELS
-from lrlab.instruments.instrument import Instrument
-from lrlab.instruments.loop import Pace, check_speed
+from lrlab.instruments.loop import Pace
+from lrlab.instruments.player import PacedPlayer, check_steps
 from lrlab.instruments.racers import unknown
 from lrlab.regularization import L1, L2, ElasticNet, Penalty, everywhere, place, zeros
 from lrlab.run import Record, Run
@@ -140,7 +139,7 @@ def histogram(weights: Tensor) -> np.ndarray:
 # The instrument -------------------------------------------------------------------------------------------------------
 
 
-class PenaltyView(Instrument):
+class PenaltyView(PacedPlayer):
     """An instrument on penalties: where they move the minimum of a loss, and which weights of a network they leave.
 
     ::
@@ -175,6 +174,8 @@ class PenaltyView(Instrument):
     True
     """
 
+    _doing = "the network is", "in training"
+
     def __init__(
         self,
         penalty: str = "L1",
@@ -186,18 +187,15 @@ class PenaltyView(Instrument):
         seed: int = 0,
         speed: float | None = 60.0,
     ) -> None:
-        super().__init__()
+        super().__init__(speed)
         self._choice, self._lam, self._beta = _check_name(penalty), lam, beta
         for name in PENALTIES:  # a bad number is refused now, not when its penalty is chosen
             self._made(name, lam, beta)
         self._minimum = self._home = _check_point(minimum)
         self._digits, self._seed = data.load("digits", device="cpu", per_class=per_class), seed
         self._first = (penalty, float(lam), float(beta))
-        self._pace = Pace(None)
-        self.speed = speed
         self._solve()
         self._trainee = self._new_trainee()
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return f"PenaltyView({self._choice})"
@@ -334,19 +332,6 @@ class PenaltyView(Instrument):
         """The weights that the penalty touches, as they are now, ``[9472]``."""
         return self._trainee.weights.cpu().numpy().copy()
 
-    @property
-    def speed(self) -> float | None:
-        """At most so many steps per second while a page is open; None: as fast as the machine can."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float | None) -> None:
-        self._speed = check_speed(speed)
-        self._keep_pace()
-
-    def _keep_pace(self) -> None:
-        self._pace.speed = self._speed if self._views else None
-
     def play(self, steps: int | None = None) -> None:
         """Train on in the background; the call returns at once.
 
@@ -357,35 +342,15 @@ class PenaltyView(Instrument):
             ValueError: steps is no whole number of at least 1.
             RuntimeError: a number of steps is given while the network is in training, or its loss has diverged.
         """
-        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
-            raise ValueError(f"steps must be a whole number of at least 1, or None, not {steps!r}")
+        check_steps(steps)
         with self._lock:
-            if self.playing:
-                if steps is not None:
-                    raise RuntimeError("play(steps=...): the network is in training already; pause() first")
+            if self._plays_already(steps):
                 return
             if self.run.status == "diverged":
                 raise RuntimeError("the loss has diverged: turn the penalty down and reset()")
-            self._keep_pace()
             task = functools.partial(self._trainee.train, self.run.steps(steps or LAP), self._pace)
-            self._belongings.worker = worker.Worker(task, name="lrlab penalty view").start()
-        self._show_news()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the network has made its steps or was paused. Interrupting the wait pauses it.
-
-        Raises:
-            TimeoutError: it is still in training after ``timeout`` seconds.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the network is still in training after {timeout} s; pause() it, or wait longer")
+            self._set_to_work(task, "penalty view")
+        self._show_work()
 
     def reset(self) -> None:
         """Pause, and begin with fresh weights; penalty and minimum stay as they are."""
@@ -487,10 +452,6 @@ class PenaltyView(Instrument):
 
         return PenaltyPage(repr(self), self._hear)
 
-    def _prepare(self) -> bool:
-        self._keep_pace()
-        return True
-
     def _obey(self, message: dict[str, Any]) -> None:
         match message:
             case {"do": "turn", "knob": str(knob), "value": value}:
@@ -511,7 +472,6 @@ class PenaltyView(Instrument):
                 raise ValueError(f"the page sent {message!r}, which this view does not know")
 
     def _state(self) -> dict[str, Any]:
-        error = self._belongings.worker and self._belongings.worker.error
         accuracy = self.run.history["val_accuracy"]
         return {
             "title": f"mlp on {len(self._digits.train.y)} digits",
@@ -525,7 +485,7 @@ class PenaltyView(Instrument):
             "step": self.step,
             "zeros": self.zeros,
             "accuracy": float(accuracy[-1]) if len(accuracy) else None,
-            "error": f"{type(error).__name__}: {error}" if error else "",
+            "error": self._error,
             "diverged": self.run.status == "diverged",
         }
 

@@ -18,10 +18,8 @@ from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from lrlab import figures, knobs
-from lrlab.instruments import worker
 from lrlab.instruments.dials import FRACTIONS, LABELS, MOST_HYPERPARAMETERS, UNSHOWN
-from lrlab.instruments.instrument import Instrument
-from lrlab.instruments.loop import Pace, check_speed
+from lrlab.instruments.player import PacedPlayer
 from lrlab.instruments.racers import Field, Racer, check_rule, run_on, unknown
 from lrlab.instruments.relief import Relief, relief_of
 from lrlab.rules import Rule
@@ -42,7 +40,7 @@ Rules = Rule | str | Sequence[Rule | str] | Mapping[str, Rule | str]
 Rates = float | Schedule | Sequence[float | Schedule] | Mapping[str, float | Schedule]
 
 
-class Race(Instrument):
+class Race(PacedPlayer):
     """An instrument on a surface: let rules race from one start; move it, turn their rates, add noise, see why.
 
     Shown as the last line of a cell it is a widget: a map with contours and paths, and the height of each racer against
@@ -79,6 +77,8 @@ class Race(Instrument):
     {'SGD': 19, 'Momentum': 36}
     """
 
+    _doing = "the race is", "on"
+
     def __init__(
         self,
         surface: Surface,
@@ -90,7 +90,7 @@ class Race(Instrument):
         seed: int = 0,
         speed: float | None = 30.0,
     ) -> None:
-        super().__init__()
+        super().__init__(speed)
         surface, sigma, seed = _without_noise(_check_surface(surface), sigma, seed)
         self.surface = surface
         named = _named(rules)
@@ -99,10 +99,8 @@ class Race(Instrument):
         self._relief = relief_of(surface)
         at = self._check_start(surface.start if start is None else start)
         self._field = Field(surface, racers, at, sigma, seed)
-        self.speed = speed
         self._selected = racers[0]
         self._sent: dict[str, tuple[int, int]] = {}
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return f"Race({self.surface.name}: {', '.join(self.names)})"
@@ -135,21 +133,6 @@ class Race(Instrument):
         """Each racer's knobs and their values: its learning rate and its rule's hyperparameters."""
         return {racer.name: {"lr": racer.lr, **racer.rule.hyperparameters()} for racer in self._field.racers}
 
-    @property
-    def speed(self) -> float | None:
-        """At most so many steps per second while a page is open; None: as fast as the machine can."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float | None) -> None:
-        self._speed = check_speed(speed)
-        if not hasattr(self, "_pace"):
-            self._pace = Pace(None)
-        self._keep_pace()
-
-    def _keep_pace(self) -> None:
-        self._pace.speed = self._speed if self._views else None
-
     # Racing ----------------------------------------------------------------------------------------------------------
 
     def play(self, steps: int | None = None) -> None:
@@ -164,41 +147,19 @@ class Race(Instrument):
         """
         _check_steps(steps)
         with self._lock:
-            if self.playing:
-                if steps is not None:
-                    raise RuntimeError("play(steps=...): the race is on already; pause() first")
+            if self._plays_already(steps):
                 return
             self._field.catch_up()
             if self._field.over:
                 raise RuntimeError("every racer has diverged: turn their learning rates down, or reset()")
             goal = self._field.step + (LAP if steps is None else steps)
-            self._keep_pace()
             task = functools.partial(run_on, self._field, goal, self._pace)
-            self._belongings.worker = worker.Worker(task, name=f"lrlab race {self.surface.name}").start()
-        self._show_news()
+            self._set_to_work(task, f"race {self.surface.name}")
+        self._show_work()
 
     def pause(self) -> None:
         """Stop after the step that is being made; returns when it is done. `play` goes on from there."""
         super().pause()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the race has made its steps or was paused. Interrupting the wait pauses it.
-
-        Args:
-            timeout: at most so many seconds.
-
-        Raises:
-            TimeoutError: the race is still on after ``timeout`` seconds.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the race is still on after {timeout} s; pause() it, or wait longer")
 
     def step_once(self) -> None:
         """Make one step; a race that is on is paused first."""
@@ -389,8 +350,7 @@ class Race(Instrument):
         return RacePage(repr(self), self._hear)
 
     def _prepare(self) -> bool:
-        self._keep_pace()
-        return self._field.catch_up(FRAME_SECONDS)
+        return super()._prepare() and self._field.catch_up(FRAME_SECONDS)
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message:
@@ -418,7 +378,6 @@ class Race(Instrument):
                 raise ValueError(f"the page sent {message!r}, which this race does not know")
 
     def _state(self) -> dict[str, Any]:
-        error = self._belongings.worker and self._belongings.worker.error
         return {
             "title": self.surface.name,
             "step": self.step,
@@ -428,7 +387,7 @@ class Race(Instrument):
             "speed": self.speed or 0,
             "selected": self._selected.name,
             "knobs": self._dials(),
-            "error": f"{type(error).__name__}: {error}" if error else "",
+            "error": self._error,
         }
 
     def _dials(self) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import math
 import threading
-import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,10 @@ import numpy as np
 
 from lrlab import finder, knobs
 from lrlab.finder import RangeTest
-from lrlab.instruments import worker
-from lrlab.instruments.instrument import Instrument, in_colab
 from lrlab.instruments.live_tuner import LiveTuner
-from lrlab.instruments.loop import Pace, check_speed
+from lrlab.instruments.loop import Pace
+from lrlab.instruments.player import PacedPlayer
+from lrlab.instruments.tuner_below import TunerBelow
 from lrlab.run import Run
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 BEST_RULE = "nine_tenths_over_3"  # chosen at first: the one with the smallest regret, see lecture 6
 
 
-class RangeTestPicker(Instrument):
+class RangeTestPicker(PacedPlayer):
     """An instrument on a run: make a range test, choose a learning rate on its curve, train with it.
 
     Shown as the last line of a cell it is a widget: the loss over the learning rate, raw and smoothed, grows while the
@@ -60,6 +59,8 @@ class RangeTestPicker(Instrument):
     True
     """
 
+    _doing = "the test is", "being made"
+
     def __init__(
         self,
         run: Run,
@@ -73,22 +74,18 @@ class RangeTestPicker(Instrument):
     ) -> None:
         if not isinstance(run, Run):
             raise TypeError(f"run must be a Run, got {type(run).__name__}; write RangeTestPicker(Run('mlp', 'digits'))")
-        super().__init__()
+        super().__init__(speed)
         self.run = run
         self._lrs = finder.rates(start, end, steps, growth)
         finder.smooth([], smoothing)
         self._smoothing = smoothing
-        self._pace = Pace(check_speed(speed))
-        self._speed = check_speed(speed)
         self._losses: list[float] = []
         self._tests = 0  # started
         self._read: tuple[Any, RangeTest] | None = None
         self._chosen: float | None = None
         self._chosen_rule = ""
-        self._tuner: LiveTuner | None = None
-        self._places = (uuid.uuid4().hex, uuid.uuid4().hex)  # for the tuner and its picture, below this instrument
+        self._below = TunerBelow()
         self._sent: Any = None
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return f"RangeTestPicker({self.run.title})"
@@ -102,55 +99,17 @@ class RangeTestPicker(Instrument):
             RuntimeError: the test is being made already, or the run is running.
         """
         with self._lock:
-            if self.playing:
-                raise RuntimeError("the test is being made already: wait() for it, or pause() and start() again")
+            self._refuse_twice(": wait() for it, or pause() and start() again")
             losses = finder.losses_along(self.run, self._lrs, self._smoothing)
             self._losses, self._chosen, self._chosen_rule = [], None, ""
             self._tests += 1
-            self._keep_pace()
             task = functools.partial(_measure, losses, self._losses, self._pace)
-            self._belongings.worker = worker.Worker(task, name=f"lrlab range test {self.run.title}").start()
-        self._show_news()
-        if in_colab():  # where nothing that a thread sends is shown
-            self.wait()
-            self._publish_picture()
+            self._set_to_work(task, f"range test {self.run.title}")
+        self._show_work()
 
     def pause(self) -> None:
         """End the test before its time; the rules then read what there is. `start` begins again."""
         super().pause()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the test is made. Interrupting the wait ends the test.
-
-        Args:
-            timeout: at most so many seconds.
-
-        Raises:
-            TimeoutError: the test is not over after ``timeout`` seconds.
-            Exception: whatever the model, the loss or the data raised.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the range test is not over after {timeout} s; pause() it, or wait longer")
-
-    @property
-    def speed(self) -> float | None:
-        """At most so many steps per second while a page is open; None: as fast as the machine can."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float | None) -> None:
-        self._speed = check_speed(speed)
-        self._keep_pace()
-
-    def _keep_pace(self) -> None:
-        self._pace.speed = self._speed if self._views else None
 
     @property
     def result(self) -> RangeTest:
@@ -227,15 +186,9 @@ class RangeTestPicker(Instrument):
             raise RuntimeError(f"the run diverged at step {self.run.step}: run.rewind(step) to before it, then train")
         branch = self.run.branch()
         branch.lr = lr
-        name = f"lr {lr:.3g}"
-        if self._tuner is None:
-            self._tuner = LiveTuner(branch, name=name)
-        else:
-            self._tuner.add(branch, name)
-        if self._views:
-            self._tuner._show_at(*self._places)
+        tuner = self._below.open(branch, f"lr {lr:.3g}", on_a_page=bool(self._views))
         self._show_news()
-        return self._tuner
+        return tuner
 
     # Pictures --------------------------------------------------------------------------------------------------------
 
@@ -269,21 +222,13 @@ class RangeTestPicker(Instrument):
     # The page --------------------------------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
         super()._ipython_display_()
-        if not in_colab():
-            for place in self._places:  # where the tuner and its picture will stand
-                display({"text/html": '<div class="lrlab-picture"></div>'}, raw=True, display_id=place)
+        self._below.make_room()
 
     def _new_page(self) -> Page:
         from lrlab.instruments.page import PickerPage  # a page opens a channel to the front end: not before needed
 
         return PickerPage(repr(self), self._hear)
-
-    def _prepare(self) -> bool:
-        self._keep_pace()
-        return True
 
     def _obey(self, message: dict[str, Any]) -> None:
         match message:
@@ -301,7 +246,7 @@ class RangeTestPicker(Instrument):
                 raise ValueError(f"the page sent {message!r}, which this picker does not know")
 
     def _state(self) -> dict[str, Any]:
-        error = self._belongings.worker and self._belongings.worker.error
+        tuner = self._below.tuner
         over = bool(self._losses) and not self.playing
         chosen = self._chosen_rule if self._chosen is not None else self._first_choice()[0] if over else ""
         curve = self.result
@@ -317,8 +262,8 @@ class RangeTestPicker(Instrument):
             "lr": self.lr,
             "chosen": chosen,
             "story": self._story() if over else "",
-            "training": f"{self._tuner.run.title} at {self._tuner.run.lr:.3g}" if self._tuner is not None else "",
-            "error": f"{type(error).__name__}: {error}" if error else "",
+            "training": f"{tuner.run.title} at {tuner.run.lr:.3g}" if tuner is not None else "",
+            "error": self._error,
         }
 
     def _news(self, fresh: bool) -> tuple[dict[str, Any], list[bytes]]:

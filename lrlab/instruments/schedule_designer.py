@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrlab import figures
-from lrlab.instruments import notation, pieces, worker
+from lrlab.instruments import notation, pieces
 from lrlab.instruments.comparison import Comparison, Entry, LossCurve
 from lrlab.instruments.designs import Board, whole_number
 from lrlab.instruments.pieces import KINDS
@@ -61,6 +61,8 @@ class ScheduleDesigner(Board):
     >>> run = Run("mlp", "digits", lr=designer.schedule)
     """
 
+    _doing, _way_out = ("the designs are", "being trained"), "stop()"
+
     def __init__(self, total: int, *schedules: Schedule, run: Run | None = None, seeds: int = 5) -> None:
         super().__init__(total, schedules)
         self.seeds = seeds
@@ -71,7 +73,6 @@ class ScheduleDesigner(Board):
         self._run = run
         self._comparison: Comparison | None = None
         self._log = False
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return f"ScheduleDesigner({self.total} steps: {', '.join(self.names)})"
@@ -107,13 +108,12 @@ class ScheduleDesigner(Board):
             RuntimeError: they are being trained already.
         """
         with self._lock:
-            if self.playing:
-                raise RuntimeError("train: the designs are being trained already; stop() first, or wait()")
+            self._refuse_twice("; stop() first, or wait()")
             named = zip(self._designs, self.names, strict=True)
             entries = [Entry(design.number, design.slot, name, design.schedule) for design, name in named]
             self._comparison = Comparison(self._run, entries, self.total, self.seeds)
-            self._belongings.worker = worker.Worker(self._comparison.train, name="lrlab schedules").start()
-        self._show_news()
+            self._set_to_work(self._comparison.train, "schedules")
+        self._show_work()
 
     def stop(self) -> None:
         """End the training after the steps that are being made; what was measured so far stays."""
@@ -124,24 +124,8 @@ class ScheduleDesigner(Board):
     def pause(self) -> None:
         """Nothing: a training that nobody watches goes on to its end. `stop` ends it."""
 
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the training is over. Interrupting the wait stops it.
-
-        Args:
-            timeout: at most so many seconds.
-
-        Raises:
-            TimeoutError: it goes on after ``timeout`` seconds.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.stop()
-            raise
-        if not finished:
-            raise TimeoutError(f"the designs are still being trained after {timeout} s; stop() it, or wait longer")
+    def _end_work(self) -> None:
+        self.stop()
 
     @property
     def result(self) -> Sweep | None:
@@ -273,7 +257,6 @@ class ScheduleDesigner(Board):
             raise ValueError(f"{parameter} must be numbers with commas between them, got {value!r}") from None
 
     def _state(self) -> dict[str, Any]:
-        error = self._belongings.worker and self._belongings.worker.error
         comparison = self._comparison
         return {
             "total": self.total,
@@ -294,7 +277,7 @@ class ScheduleDesigner(Board):
             "playing": self.playing,
             "share": comparison.share if comparison else None,
             "verdict": "" if comparison is None or self.playing else self.verdict(),
-            "error": f"{type(error).__name__}: {error}" if error else "",
+            "error": self._error,
         }
 
     def _piece_cards(self) -> list[dict[str, Any]]:

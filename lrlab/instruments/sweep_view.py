@@ -11,7 +11,6 @@ import functools
 import inspect
 import math
 import threading
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,12 @@ import torch
 from torch import nn
 
 from lrlab.configuration import Data, Model, one_of
-from lrlab.instruments import worker
 from lrlab.instruments.curves import Smoother
 from lrlab.instruments.dials import LABELS
-from lrlab.instruments.instrument import Instrument, in_colab
 from lrlab.instruments.live_tuner import LiveTuner
+from lrlab.instruments.player import Player
 from lrlab.instruments.sweep_picture import MEASURES, Landscape, draw
+from lrlab.instruments.tuner_below import TunerBelow
 from lrlab.rules import Rule
 from lrlab.run import Run
 from lrlab.sweeps import Progress, Sweep, sweep
@@ -40,7 +39,7 @@ CURVE_POINTS = 400  # of a loss curve on a page: more than it has pixels
 _OF_THE_SWEEP = ("how", "executor", "max_memory")  # settings that a single run does not have
 
 
-class SweepView(Instrument):
+class SweepView(Player):
     """An instrument that sweeps the learning rate, and a second hyperparameter if you like, and shows what comes of it.
 
     Shown as the last line of a cell it is a widget: loss against learning rate with the quartiles over the seeds, or a
@@ -69,6 +68,8 @@ class SweepView(Instrument):
     (0.1, 6)
     """
 
+    _doing = "the sweep is", "under way"
+
     def __init__(
         self,
         model: Model,
@@ -95,10 +96,8 @@ class SweepView(Instrument):
         self._board = _Board()
         self._measure = "loss"
         self._selected = len(self) // 2 // len(self._seeds) * len(self._seeds)
-        self._tuner: LiveTuner | None = None
-        self._places = (uuid.uuid4().hex, uuid.uuid4().hex)  # for the tuner and its picture, below this instrument
+        self._below = TunerBelow()
         self._sent: Any = None
-        worker.pause_when_interrupted()
 
     def __repr__(self) -> str:
         return f"SweepView({self._title}: {self._counts})"
@@ -121,43 +120,19 @@ class SweepView(Instrument):
             RuntimeError: the sweep is under way already.
         """
         with self._lock:
-            if self.playing:
-                raise RuntimeError("the sweep is under way already: wait() for it, or pause() and start() again")
+            self._refuse_twice(": wait() for it, or pause() and start() again")
             self._board = _Board()
             shape = [(-1, 1), (1, -1)]
             columns = {name: values.reshape(shape[i]) for i, (name, values) in enumerate(self._axes.items())}
             settings = {**self._settings, **columns, "rule": self._rule, "seeds": self._seeds, "steps": self._steps}
             call = functools.partial(sweep, self._model, self._data, progress=False, **settings)
             task = functools.partial(_train, call, self._board)
-            self._belongings.worker = worker.Worker(task, name=f"lrlab sweep {self._title}").start()
-        self._show_news()
-        if in_colab():  # where nothing that a thread sends is shown
-            self.wait()
-            self._publish_picture()
+            self._set_to_work(task, f"sweep {self._title}")
+        self._show_work()
 
     def pause(self) -> None:
         """End the sweep before its time; what is there stays in view. `start` begins again from step 0."""
         super().pause()
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the sweep is over. Interrupting the wait ends the sweep.
-
-        Args:
-            timeout: at most so many seconds.
-
-        Raises:
-            TimeoutError: the sweep is not over after ``timeout`` seconds.
-            Exception: whatever the sweep raised.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the sweep is not over after {timeout} s; pause() it, or wait longer")
 
     @property
     def result(self) -> Sweep:
@@ -211,15 +186,9 @@ class SweepView(Instrument):
         Called again with another row, the new run joins the first in the same tuner, for comparison.
         """
         row = self._selected if row is None else self._check_row(row)
-        run, name = self._make(row), self._name(row)
-        if self._tuner is None:
-            self._tuner = LiveTuner(run, name=name)
-        else:
-            self._tuner.add(run, name)
-        if self._views:
-            self._tuner._show_at(*self._places)
+        tuner = self._below.open(self._make(row), self._name(row), on_a_page=bool(self._views))
         self._show_news()
-        return self._tuner
+        return tuner
 
     def _check_row(self, row: Any) -> int:
         if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < len(self):
@@ -326,12 +295,8 @@ class SweepView(Instrument):
     # The page --------------------------------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
         super()._ipython_display_()
-        if not in_colab():
-            for place in self._places:  # where the tuner and its picture will stand
-                display({"text/html": '<div class="lrlab-picture"></div>'}, raw=True, display_id=place)
+        self._below.make_room()
 
     def _new_page(self) -> Page:
         from lrlab.instruments.page import SweepPage  # a page opens a channel to the front end: not before needed
@@ -355,7 +320,7 @@ class SweepView(Instrument):
 
     def _state(self) -> dict[str, Any]:
         progress, result = self._board.progress, self._board.result
-        error = self._belongings.worker and self._belongings.worker.error
+        tuner = self._below.tuner
         whole = result is not None and bool(np.isin(result["status"], ("done", "diverged")).all())
         return {
             "title": self._title,
@@ -371,8 +336,8 @@ class SweepView(Instrument):
             "name": self._name(self._selected),
             "fate": self._fate(self._selected),
             "how": "" if result is None or not whole else f"{result.how}: {result.why}",
-            "tuned": "" if self._tuner is None else f"{self._tuner.run.title}",
-            "error": f"{type(error).__name__}: {error}" if error else "",
+            "tuned": "" if tuner is None else tuner.run.title,
+            "error": self._error,
         }
 
     def _fate(self, row: int) -> str:

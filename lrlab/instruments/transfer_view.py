@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrlab import transfer
-from lrlab.instruments import drawing, transfer_picture, worker
+from lrlab.instruments import drawing, transfer_picture
 from lrlab.instruments.curves import ACCURACY, LR_HIGH, SMOOTH, Curve
-from lrlab.instruments.instrument import Instrument
 from lrlab.instruments.layers import Layers
-from lrlab.instruments.loop import Pace, check_speed, train
+from lrlab.instruments.loop import train
+from lrlab.instruments.player import PacedPlayer, check_steps
 from lrlab.instruments.racers import unknown
 from lrlab.instruments.tracks import Track, cut
 from lrlab.instruments.transfer_picture import percent, several
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lrlab.instruments.page import Page
-
-# Which view trains a run. The cell that makes a view may be run twice; the newer one takes over.
-_drivers: weakref.WeakKeyDictionary[Run, weakref.ref[TransferView]] = weakref.WeakKeyDictionary()
 
 PRESETS = {
     "head only": "only the last group learns",
@@ -65,7 +61,7 @@ class GroupFactors(Mapping[str, float]):
         return repr(dict(self))
 
 
-class TransferView(Instrument):
+class TransferView(PacedPlayer):
     """An instrument on transfer learning: which layer groups of a network learn, how fast, and how far they have moved.
 
     ::
@@ -102,13 +98,15 @@ class TransferView(Instrument):
     (0.1, 0.2, 0.0)
     """
 
+    _doing = "the run is", "playing"
+
     def __init__(self, run: Run, *, speed: float | None = 60.0) -> None:
         if not isinstance(run, Run):
             raise TypeError(f"run must be a Run, got {type(run).__name__}; write TransferView(Run('cnn', 'digits'))")
         if run.rule is None or run.config["compile"]:
             kind = "a torch optimizer, which has groups of its own" if run.rule is None else "compile=True"
             raise ValueError(f"run has {kind}, and so no learning rates by layer: make it with a rule of lrlab.rules")
-        super().__init__()
+        super().__init__(speed)
         self._run = run
         self._layers = Layers(run)
         self._last_factors = {name: factor or 1.0 for name, factor in self._layers.factors.items()}  # for unfreezing
@@ -116,9 +114,6 @@ class TransferView(Instrument):
         self._seen: Any = None  # of the run, when it was last shown
         self._sent: dict[str, Any] = {}  # to the pages
         self._measured: tuple[Any, dict[str, float]] = (None, {})
-        self._pace = Pace(None)
-        self.speed = speed
-        worker.pause_when_interrupted()
         drawing.after_each_cell(self._look_again)
 
     def __repr__(self) -> str:
@@ -228,19 +223,6 @@ class TransferView(Instrument):
 
     # Training --------------------------------------------------------------------------------------------------------
 
-    @property
-    def speed(self) -> float | None:
-        """At most so many steps per second while a page is open; None: as fast as the machine can."""
-        return self._speed
-
-    @speed.setter
-    def speed(self, speed: float | None) -> None:
-        self._speed = check_speed(speed)
-        self._keep_pace()
-
-    def _keep_pace(self) -> None:
-        self._pace.speed = self._speed if self._views else None
-
     def play(self, steps: int | None = None) -> None:
         """Train on in the background; the call returns at once.
 
@@ -251,43 +233,16 @@ class TransferView(Instrument):
             ValueError: steps is no whole number of at least 1.
             RuntimeError: a number of steps is given while the run is playing, or the run has diverged.
         """
-        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
-            raise ValueError(f"steps must be a whole number of at least 1, or None for no end; got {steps!r}")
+        check_steps(steps)
         with self._lock:
-            if self.playing:
-                if steps is not None:
-                    raise RuntimeError("play(steps=...): the run is playing already; pause() first")
+            if self._plays_already(steps):
                 return
             if self._run.status == "diverged":
                 raise RuntimeError(f"the run diverged at step {self._run.step}: rewind() it, then turn a rate down")
-            self._take_over()
-            self._keep_pace()
+            self._take_over(self._run)
             task = functools.partial(train, self._run, self._run.steps(steps), deque(), self._pace)
-            self._belongings.worker = worker.Worker(task, name=f"lrlab transfer view {self._run.title}").start()
-        self._show_news()
-
-    def _take_over(self) -> None:
-        driver = _drivers.get(self._run, lambda: None)()
-        if driver is not None and driver is not self:
-            driver.pause()
-        _drivers[self._run] = weakref.ref(self)
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Wait until the run has made its steps or was paused. Interrupting the wait pauses it.
-
-        Raises:
-            TimeoutError: it is still playing after ``timeout`` seconds.
-            Exception: whatever training raised.
-        """
-        if self._belongings.worker is None:
-            return
-        try:
-            finished = self._belongings.worker.wait(timeout)
-        except KeyboardInterrupt:
-            self.pause()
-            raise
-        if not finished:
-            raise TimeoutError(f"the run is still playing after {timeout} s; pause() it, or wait longer")
+            self._set_to_work(task, f"transfer view {self._run.title}")
+        self._show_work()
 
     def rewind(self, step: int = 0) -> None:
         """Pause and go back to the moment when ``step`` steps were made, with the weights and factors it had then.
@@ -384,10 +339,6 @@ class TransferView(Instrument):
 
         return TransferPage(repr(self), self._hear)
 
-    def _prepare(self) -> bool:
-        self._keep_pace()
-        return True
-
     def _look_again(self) -> None:
         """A cell has run; it may have turned a knob of the run itself."""
         if self._seen != self._glance():
@@ -418,7 +369,7 @@ class TransferView(Instrument):
                 raise ValueError(f"the page sent {message!r}, which this view does not know")
 
     def _state(self) -> dict[str, Any]:
-        run, error = self._run, self._belongings.worker and self._belongings.worker.error
+        run = self._run
         lr = float(run.knobs["lr"])
         ends = {"low": BASE[0], "high": max(BASE[1], lr)}
         return {
@@ -435,7 +386,7 @@ class TransferView(Instrument):
             "domain": self._domain(),
             "presets": list(PRESETS.items()),
             "next": self._layers.next_to_thaw or "",
-            "error": f"{type(error).__name__}: {error}" if error is not None else "",
+            "error": self._error,
         }
 
     def _bars(self, lr: float) -> list[dict[str, Any]]:

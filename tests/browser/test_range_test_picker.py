@@ -63,11 +63,11 @@ def test_a_rate_is_found_chosen_and_trained_with_by_keyboard(picker: Page) -> No
     field.press("Enter")
     notebook.wait_for("picker.lr == 0.045")
     picker.press(picker.button("train with this"), "Enter")
-    notebook.wait_for("picker._tuner is not None and picker._tuner.run.step > 20")
+    notebook.wait_for("picker._below.tuner is not None and picker._below.tuner.run.step > 20")
     tuner = picker.page.locator(".lrlab[aria-label='Live tuner']")
     tuner.get_by_role("button", name="pause", exact=True).click()
-    notebook.wait_for("not picker._tuner.playing")
-    assert notebook.value("[picker._tuner.run.lr, picker.run.step, picker.run.lr]") == [0.045, 0, 0.1]
+    notebook.wait_for("not picker._below.tuner.playing")
+    assert notebook.value("[picker._below.tuner.run.lr, picker.run.step, picker.run.lr]") == [0.045, 0, 0.1]
     assert tuner.locator("canvas").evaluate(INK) > 1000
 
     before = picker.summary

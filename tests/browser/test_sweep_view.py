@@ -85,10 +85,10 @@ def test_the_selected_run_opens_in_a_tuner_below(view: Page) -> None:
     view.press(view.canvas, "ArrowLeft")
     view.notebook.wait_for("view.selected == 2")
     view.press(view.button("open in the tuner"), "Enter")
-    view.notebook.wait_for("view._tuner is not None and view._tuner.run.step > 10")
+    view.notebook.wait_for("view._below.tuner is not None and view._below.tuner.run.step > 10")
     view.page.get_by_role("region", name="Live tuner").wait_for()
-    view.notebook.value("view._tuner.pause()")
-    assert view.notebook.value("[view._tuner.run.lr, view._tuner.run.seed]") == [0.01, 0]
+    view.notebook.value("view._below.tuner.pause()")
+    assert view.notebook.value("[view._below.tuner.run.lr, view._below.tuner.run.seed]") == [0.01, 0]
 
 
 def test_a_sweep_is_stopped_and_begun_again(view: Page) -> None:
