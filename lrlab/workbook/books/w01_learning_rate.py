@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lrlab import rules
-from lrlab.workbook.given import BowlGradient, vector
+from lrlab.workbook.given import BowlGradient, draw_hessian, matrix, same_count, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
@@ -365,21 +365,13 @@ def _waiting(factor: float, level: float, rounded: Callable[[float], float] = ma
     return float(rounded(math.log(level) / math.log(factor)))
 
 
-def _same_count(expected: float, got: Any) -> str | None:
-    """A count of steps: 5 and 5.0 are the same."""
-    if float(got) == float(expected):
-        return None
-    words = ["for ever (inf)" if math.isinf(steps) else f"{float(steps):g}" for steps in (expected, got)]
-    return f"the count of steps should be {words[0]}, and it is {words[1]}"
-
-
 STEPS_TO = Question(
     name="steps_to",
     signature="steps_to(lr, curvature, level) -> steps",
     draw=draw_wait,
     answer=steps_to,
     read=float,
-    compare=_same_count,
+    compare=same_count("steps"),
     examples=(
         {"lr": 0.25, "curvature": 2.0, "level": 0.5},
         {"lr": 0.25, "curvature": 2.0, "level": 0.1},
@@ -436,15 +428,6 @@ STEPS_TO = Question(
 
 
 # 5 · The cliff --------------------------------------------------------------------------------------------------------
-
-
-def draw_hessian(random: Random) -> dict[str, Any]:
-    root = random.tensor(random.size + 1, random.size + 1, low=-2, high=2)
-    return {"hessian": root @ root.T + torch.eye(random.size + 1, dtype=torch.float64) / 10}
-
-
-def matrix(*rows: tuple[float, ...]) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 def largest_stable_rate(hessian: Tensor) -> float:

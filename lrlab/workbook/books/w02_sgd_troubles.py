@@ -14,22 +14,13 @@ import torch
 from torch import Tensor
 
 from lrlab import rules
+from lrlab.workbook.given import draw_hessian, length, matrix, same_count
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
 
 
-def matrix(*rows: tuple[float, ...]) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
-
-
 # 1 · The best rate for a valley ---------------------------------------------------------------------------------------
-
-
-def draw_valley(random: Random) -> dict[str, Any]:
-    count = random.size + 1
-    root = random.tensor(count, count, low=-2, high=2)
-    return {"hessian": root @ root.T + torch.eye(count, dtype=torch.float64) / 10}
 
 
 def _ends(hessian: Tensor) -> tuple[float, float]:
@@ -87,7 +78,7 @@ def _from_the_diagonal(hessian: Tensor) -> tuple[float, float]:
 BEST_RATE = Question(
     name="best_rate",
     signature="best_rate(hessian) -> lr, share",
-    draw=draw_valley,
+    draw=draw_hessian,
     answer=best_rate,
     tolerance=1e-5,
     examples=(
@@ -450,21 +441,13 @@ def _escaping(offset: float, growth: float, rounded: Callable[[float], float] = 
     return math.inf if offset == 0 else float(rounded(-math.log(abs(offset)) / math.log(growth)))
 
 
-def _same_count(expected: float, got: Any) -> str | None:
-    """A count of steps: 5 and 5.0 are the same."""
-    if float(got) == float(expected):
-        return None
-    words = ["for ever (inf)" if math.isinf(steps) else f"{float(steps):g}" for steps in (expected, got)]
-    return f"the count of steps should be {words[0]}, and it is {words[1]}"
-
-
 ESCAPE = Question(
     name="escape",
     signature="escape(offset, curvature, lr) -> steps",
     draw=draw_ridge,
     answer=escape,
     read=float,
-    compare=_same_count,
+    compare=same_count("steps"),
     examples=(
         {"offset": 0.1, "curvature": 1.0, "lr": 1.0},
         {"offset": -0.0001, "curvature": 1.0, "lr": 1.0},
@@ -777,11 +760,6 @@ def draw_layers(random: Random) -> dict[str, Any]:
     shapes = [(random.size,), (random.size, 2), (1,)][: random.integer(1, 3)]
     gradients = [random.tensor(*shape) for shape in shapes]
     return {"gradients": gradients, "limit": random.choice((0.3, 1.0, 2.5, 20.0))}
-
-
-def length(gradients: Sequence[Tensor]) -> float:
-    """Of all layers together."""
-    return math.sqrt(sum(float(g.square().sum()) for g in gradients))
 
 
 def _scaled(gradients: Sequence[Tensor], factor: float) -> list[Tensor]:

@@ -15,13 +15,10 @@ import torch
 from torch import Tensor
 
 from lrlab import rules
+from lrlab.workbook.given import vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
 
 
 # 1 · A step of AdaGrad ------------------------------------------------------------------------------------------------

@@ -17,13 +17,10 @@ import torch
 from torch import Tensor
 
 from lrlab import rules
+from lrlab.workbook.given import length, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
 
 
 # 1 · Clip the gradient ------------------------------------------------------------------------------------------------
@@ -34,12 +31,8 @@ def draw_gradients(random: Random) -> dict[str, Any]:
     return {"gradients": layers, "limit": random.uniform(1, 8)}
 
 
-def norm_of(gradients: list[Tensor]) -> float:
-    return float(torch.cat([g.flatten() for g in gradients]).norm())
-
-
 def clip(gradients: list[Tensor], limit: float) -> tuple[list[Tensor], float]:
-    norm = norm_of(gradients)
+    norm = length(gradients)
     return [g * min(1.0, limit / norm) for g in gradients], norm
 
 
@@ -81,26 +74,26 @@ CLIP = Question(
             "each layer by itself",
             lambda gradients, limit: (
                 [g * min(1.0, limit / float(g.norm())) for g in gradients],
-                norm_of(gradients),
+                length(gradients),
             ),
             "You clipped each tensor by its own length. That turns the direction of the step: all of them get one "
             "and the same factor.",
         ),
         Mistake(
             "entry by entry",
-            lambda gradients, limit: ([g.clamp(-limit, limit) for g in gradients], norm_of(gradients)),
+            lambda gradients, limit: ([g.clamp(-limit, limit) for g in gradients], length(gradients)),
             "You bounded every entry, which turns the step to another direction. Its length is bounded, all in one.",
         ),
         Mistake(
             "always to the limit",
-            lambda gradients, limit: (_scaled(gradients, limit / norm_of(gradients)), norm_of(gradients)),
+            lambda gradients, limit: (_scaled(gradients, limit / length(gradients)), length(gradients)),
             "You stretched short gradients to the limit. Those within it stay as they are.",
         ),
         Mistake(
             "length squared",
             lambda gradients, limit: (
-                _scaled(gradients, min(1.0, limit / norm_of(gradients) ** 2)),
-                norm_of(gradients) ** 2,
+                _scaled(gradients, min(1.0, limit / length(gradients) ** 2)),
+                length(gradients) ** 2,
             ),
             "You added up the squares and took no root. Look at the units: the limit is a length.",
         ),
@@ -114,15 +107,15 @@ CLIP = Question(
         ),
         Mistake(
             "norm after clipping",
-            lambda gradients, limit: (clip(gradients, limit)[0], min(norm_of(gradients), limit)),
+            lambda gradients, limit: (clip(gradients, limit)[0], min(length(gradients), limit)),
             "The gradients are right, but with them you return the norm after clipping. What it was before tells how "
             "often you clip.",
         ),
         Mistake(
             "cut to length 1",
             lambda gradients, limit: (
-                _scaled(gradients, 1 / norm_of(gradients) if norm_of(gradients) > limit else 1.0),
-                norm_of(gradients),
+                _scaled(gradients, 1 / length(gradients) if length(gradients) > limit else 1.0),
+                length(gradients),
             ),
             "Your long gradients end with the length 1. Multiply by the limit: that long they may be.",
         ),
@@ -130,7 +123,7 @@ CLIP = Question(
     properties=(
         Property(
             "the clipped gradients, taken together, are not longer than the limit",
-            lambda value, given: norm_of(value[0]) <= given["limit"] * (1 + 1e-6),
+            lambda value, given: length(value[0]) <= given["limit"] * (1 + 1e-6),
         ),
     ),
     rights=(clip_by_torch, clip_by_sum_of_squares, clip_by_norm_of_norms),

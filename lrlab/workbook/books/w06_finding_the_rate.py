@@ -15,13 +15,10 @@ import torch
 from torch import Tensor
 
 from lrlab import finder, search
+from lrlab.workbook.given import same_count, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
 
 
 # 1 · Dice for rates ---------------------------------------------------------------------------------------------------
@@ -142,18 +139,13 @@ def tries_needed_in_numpy(chance, share):
     return np.ceil(np.log1p(-chance) / np.log1p(-share))
 
 
-def _same_count(expected: float, got: float) -> str | None:
-    """A count of tries: 59 and 59.0 are the same."""
-    return None if got == expected else f"it should be {expected:g} tries, and it is {got:g}"
-
-
 TRIES_NEEDED = Question(
     name="tries_needed",
     signature="tries_needed(chance, share) -> tries",
     draw=draw_tries,
     answer=tries_needed,
     read=float,
-    compare=_same_count,
+    compare=same_count("tries"),
     examples=(
         {"chance": 0.75, "share": 0.5},
         {"chance": 0.7, "share": 0.5},

@@ -14,17 +14,10 @@ import torch
 from torch import Tensor
 
 from lrlab.regularization import L1, L2, EarlyStopping, ElasticNet, MaxNorm, Place, everywhere
+from lrlab.workbook.given import matrix, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
-
-
-def matrix(*rows: tuple[float, ...]) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 # 1 · The pull of L2 ---------------------------------------------------------------------------------------------------

@@ -16,19 +16,12 @@ import torch
 from torch import Tensor
 
 from lrlab import dropout as lrlab_dropout
+from lrlab.workbook.given import matrix, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
 
 KEPT_SHARES = (0.2, 0.4, 0.6, 0.8, 0.9)  # not ½ alone, where to keep and to drop are the same
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
-
-
-def matrix(*rows: tuple[float, ...]) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 def uniforms(random: Random, *shape: int) -> Tensor:

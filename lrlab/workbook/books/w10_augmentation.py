@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lrlab import mixing
 from lrlab.augmentation import HorizontalFlip, Pipeline, Translate
+from lrlab.workbook.given import vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
@@ -29,10 +30,6 @@ def pictures(*rows: tuple[float, ...]) -> Tensor:
 
 def whole(*entries: int) -> Tensor:
     return torch.tensor(entries, dtype=torch.int64)
-
-
-def vector(*entries: float) -> Tensor:
-    return torch.tensor(entries, dtype=torch.float64)
 
 
 def draw_pictures(random: Random, count: int, height: int, width: int) -> Tensor:

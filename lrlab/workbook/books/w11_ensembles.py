@@ -15,13 +15,10 @@ import torch
 from torch import Tensor
 
 from lrlab import ensembles, schedules
+from lrlab.workbook.given import matrix, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def table(*rows: Any) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 # 1 · What do they say together? ---------------------------------------------------------------------------------------
@@ -54,7 +51,7 @@ def together_in_a_loop(logits):
     return total / logits.shape[0]
 
 
-TWO_VOICES = table([[4, 0], [0, 1]], [[0, 1], [0, 1]])  # one sure of the first example, one not
+TWO_VOICES = matrix([[4, 0], [0, 1]], [[0, 1], [0, 1]])  # one sure of the first example, one not
 
 
 TOGETHER = Question(
@@ -62,7 +59,7 @@ TOGETHER = Question(
     signature="together(logits) -> probabilities",
     draw=lambda random: {"logits": draw_logits(random, random.integer(2, 5), random.integer(2, 4))},
     answer=together,
-    examples=({"logits": table([[0, 0]], [[0, 0]])}, {"logits": TWO_VOICES}),
+    examples=({"logits": matrix([[0, 0]], [[0, 0]])}, {"logits": TWO_VOICES}),
     properties=(
         Property(
             "each row sums to 1",
@@ -157,8 +154,8 @@ DISAGREEMENT = Question(
     draw=lambda random: {"logits": draw_logits(random, random.integer(2, 5), random.integer(2, 4))},
     answer=disagreement,
     examples=(
-        {"logits": table([[1, 0], [1, 0]], [[2, 0], [0, 1]])},
-        {"logits": table([[1, 0], [1, 0]], [[2, 0], [0, 1]], [[0, 1], [0, 2]])},
+        {"logits": matrix([[1, 0], [1, 0]], [[2, 0], [0, 1]])},
+        {"logits": matrix([[1, 0], [1, 0]], [[2, 0], [0, 1]], [[0, 1], [0, 2]])},
     ),
     tolerance=1e-5,
     mistakes=(
@@ -424,9 +421,9 @@ SWA_UPDATE = Question(
     draw=draw_mean,
     answer=swa_update,
     examples=(
-        {"mean": table(0.0, 0.0), "count": 0, "x": table(3.0, -1.0)},
-        {"mean": table(1.0), "count": 1, "x": table(3.0)},
-        {"mean": table(1.0), "count": 3, "x": table(5.0)},
+        {"mean": vector(0, 0), "count": 0, "x": vector(3, -1)},
+        {"mean": vector(1), "count": 1, "x": vector(3)},
+        {"mean": vector(1), "count": 3, "x": vector(5)},
     ),
     mistakes=(
         Mistake(
@@ -516,8 +513,8 @@ EMA = Question(
     draw=draw_weights,
     answer=ema,
     examples=(
-        {"path": table([3.0]), "decay": 0.5},
-        {"path": table([3.0], [6.0]), "decay": 0.5},
+        {"path": matrix([3.0]), "decay": 0.5},
+        {"path": matrix([3.0], [6.0]), "decay": 0.5},
     ),
     mistakes=(
         Mistake(
@@ -628,9 +625,9 @@ ECE = Question(
     answer=ece,
     tolerance=1e-5,
     examples=(
-        {"probabilities": table([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 10},
-        {"probabilities": table([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 1},
-        {"probabilities": table([0.7, 0.3], [0.7, 0.3], [0.1, 0.9]), "y": torch.tensor([0, 1, 1]), "bins": 10},
+        {"probabilities": matrix([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 10},
+        {"probabilities": matrix([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 1},
+        {"probabilities": matrix([0.7, 0.3], [0.7, 0.3], [0.1, 0.9]), "y": torch.tensor([0, 1, 1]), "bins": 10},
     ),
     mistakes=(
         Mistake(

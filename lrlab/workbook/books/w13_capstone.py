@@ -17,13 +17,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from lrlab.workbook.given import matrix, vector
 from lrlab.workbook.questions import Mistake, Property, Question, Random
 
 VERSION = 1
-
-
-def table(*rows: Any) -> Tensor:
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 # 1 · Without a leak ---------------------------------------------------------------------------------------------------
@@ -94,11 +91,11 @@ STANDARDISE = Question(
     draw=draw_parts,
     answer=standardise,
     examples=(
-        {"train": table([[[1, 3]]]), "validation": table([[[2, 5]]]), "test": table([[[0, 2]]])},
+        {"train": matrix([[[1, 3]]]), "validation": matrix([[[2, 5]]]), "test": matrix([[[0, 2]]])},
         {
-            "train": table([[[1, 3]], [[0, 4]]], [[[1, 3]], [[0, 4]]]),
-            "validation": table([[[2, 5]], [[2, 6]]]),
-            "test": table([[[0, 2]], [[4, 2]]]),
+            "train": matrix([[[1, 3]], [[0, 4]]], [[[1, 3]], [[0, 4]]]),
+            "validation": matrix([[[2, 5]], [[2, 6]]]),
+            "test": matrix([[[0, 2]], [[4, 2]]]),
         },
     ),
     mistakes=(
@@ -354,8 +351,8 @@ WON = Question(
     draw=draw_seeds,
     answer=won,
     examples=(
-        {"after": table(71, 63, 82).flatten(), "before": table(70, 60, 80).flatten()},
-        {"after": table(72, 60, 84, 76).flatten(), "before": table(70, 62, 80, 76).flatten()},
+        {"after": vector(71, 63, 82), "before": vector(70, 60, 80)},
+        {"after": vector(72, 60, 84, 76), "before": vector(70, 62, 80, 76)},
     ),
     mistakes=(
         Mistake(
@@ -482,9 +479,9 @@ CHOOSE = Question(
     draw=draw_results,
     answer=choose,
     examples=(
-        {"validation": table([70, 72], [78, 80]), "test": table([74, 76], [72, 74])},
-        {"validation": table([70, 90], [84, 82], [60, 62]), "test": table([81, 85], [78, 80], [60, 64])},
-        {"validation": table([95, math.nan], [80, 82]), "test": table([95, math.nan], [78, 80])},
+        {"validation": matrix([70, 72], [78, 80]), "test": matrix([74, 76], [72, 74])},
+        {"validation": matrix([70, 90], [84, 82], [60, 62]), "test": matrix([81, 85], [78, 80], [60, 64])},
+        {"validation": matrix([95, math.nan], [80, 82]), "test": matrix([95, math.nan], [78, 80])},
     ),
     mistakes=(
         Mistake(
