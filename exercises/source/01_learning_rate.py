@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 1 · The learning rate
 #
-# Seven functions, from one line to eight. At the end your search finds the cliff of a real network, in seven tries. It
-# belongs to lecture 1; about 45 minutes.
+# Seven functions, from one line to eight. Afterwards you can say what a rate will do before you run it, carry it over
+# from one loss to another, and find the edge that nobody has told you: at the end your search finds the cliff of a real
+# network, in seven tries. It belongs to [lecture 1](../lectures/01_learning_rate.ipynb); about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -177,9 +178,9 @@ book.check("rate_for_floor", rate_for_floor)
 # Nobody gives you the curvature of a network. But you can try a rate and see whether training breaks.
 #
 # **Given** `breaks`, a function: `breaks(lr)` is True if training breaks at this rate; `low`, a rate that works, and
-# `high`, one that breaks; and `tries`, how many rates you may try. **Asked:** after so many tries, each in the middle
-# of what is left: the highest rate known to work and the lowest one known to break, two numbers `low, high`. Which
-# middle is right for learning rates?
+# `high`, one that breaks; and `tries`, how many rates you may try: about one more `breaks` gives no answer. **Asked:**
+# after so many tries, each in the middle of what is left: the highest rate known to work and the lowest one known to
+# break, two numbers `low, high`. Which middle is right for learning rates?
 #
 # *Example.* The cliff stands at 0.5, and you know that 0.01 works and 1 breaks. The first try is at 0.1. It works, so
 # what is known now is `0.1, 1.0`.

@@ -9,8 +9,10 @@
 # %% [markdown]
 # # Workbook 2 · What makes descent hard
 #
-# Seven functions, from two lines to six. At the end your formula tells how wrong a mini-batch of a real network is,
-# before anybody draws one. It belongs to lecture 2; about 45 minutes.
+# Seven functions, from two lines to six. Afterwards you can read from a Hessian what kind of place you are in and how
+# fast you get out, cure the commonest trouble with one division, and say how wrong a mini-batch is before anybody draws
+# one: at the end your formula does so for a real network. It belongs to [lecture 2](../lectures/02_sgd_troubles.ipynb);
+# about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -190,8 +192,8 @@ book.check("overweight", overweight)
 # ## 7 · A leash for the gradient   ★★☆ · 6 min · 3 points
 #
 # Now and then a batch has a huge gradient, and one step throws away what hundreds have gained. **Clipping** is the
-# usual guard (it is not in the lecture): a gradient that is longer than a limit is shortened to it, and keeps its
-# direction.
+# usual guard: a gradient that is longer than a limit is shortened to it, and keeps its direction. (What it is worth,
+# section 5.6 of [lecture 5](../lectures/05_modern_and_practice.ipynb) shows.)
 #
 # **Given** `gradients`, a list of tensors of any shapes, one for each layer; and the `limit`, in units of the gradient.
 # The length is that of all layers together, as if they were one long vector. **Asked:** the list of the clipped

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 3 · Momentum
 #
-# Eight functions, from two lines to eight. At the end they draw the picture of √κ, with your momentum in it and not
-# with ours. It belongs to lecture 3; about 45 minutes.
+# Eight functions, from two lines to eight. Afterwards you can write momentum in every form that you will meet, carry a
+# rate over from one friction to another, and say what momentum is worth: at the end you draw the picture of √κ, with
+# your momentum in it and not with ours. It belongs to [lecture 3](../lectures/03_momentum.ipynb); about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 4 · A rate for every weight
 #
-# Seven functions, from one line to five. At the end a network is trained by your AdaGrad, your RMSProp and your Adam.
-# It belongs to lecture 4; about 45 minutes.
+# Seven functions, from one line to five. Afterwards you can write AdaGrad, RMSProp, Adam and AdamW from memory, and say
+# what each correction and each ε in them is there for. At the end three rules of yours train a network. It belongs to
+# [lecture 4](../lectures/04_adaptive.ipynb); about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

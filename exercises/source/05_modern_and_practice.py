@@ -9,8 +9,10 @@
 # %% [markdown]
 # # Workbook 5 · The modern rules, and which to take
 #
-# Eight functions, from one line to eight. The first half takes rules apart; the second half makes the tools of a fair
-# comparison. At the end these compare momentum, Adam and Lion. It belongs to lecture 5; about 50 minutes.
+# Eight functions, from one line to eight. Afterwards you can clip a gradient, take Lion, RAdam and Lookahead apart, and
+# hold a fair contest between rules: the same tries for all, compared seed by seed, with an answer to the question
+# whether it was luck. At the end momentum, Adam and Lion stand in yours. It belongs to [lecture
+# 5](../lectures/05_modern_and_practice.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -39,9 +41,9 @@ book = load("05_modern_and_practice", version=1)
 # %% [markdown]
 # ## 1 · Clip the gradient   ★☆☆ · 5 min · 2 points
 #
-# Once in a while a mini-batch has a huge gradient, and one step undoes a hundred. Many a recipe therefore bounds the
-# length of the gradient, *with its direction kept*. A network has one gradient for each of its tensors; the length is
-# that of all of them together, as if they were one long vector.
+# Once in a while a mini-batch has a huge gradient, and one step undoes a hundred. Clipping by norm (section 5.6 of the
+# lecture) bounds the length of the gradient, *with its direction kept*. A network has one gradient for each of its
+# tensors; the length is that of all of them together, as if they were one long vector.
 #
 # **Given** `gradients`, a list of tensors of any shapes, and `limit`, a number above 0. **Asked:** a list of the
 # gradients after clipping: if their length is above the limit, all are made shorter by the same factor, so that it is

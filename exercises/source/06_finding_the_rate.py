@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 6 · Finding the rate
 #
-# Seven functions, from one line to eight. At the end your own range test reads the advice for a network off its
-# losses, and you see what that advice is worth. It belongs to lecture 6; about 45 minutes.
+# Seven functions, from one line to eight. Afterwards you can search for a rate without wasting tries, and read a range
+# test without being fooled by it. At the end your own range test reads the advice for a network off its losses, and you
+# see what that advice is worth. It belongs to [lecture 6](../lectures/06_finding_the_rate.ipynb); about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

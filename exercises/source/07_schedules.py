@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 7 · Schedules
 #
-# Eight functions, from one line to ten. At the end four of your schedules train a network. It belongs to lecture 7;
-# about 50 minutes.
+# Eight functions, from one line to ten. Afterwards you can write any schedule as a function of time, which a run may
+# pause, rewind and branch as it likes, and you will never again mix up steps and epochs. At the end four of your
+# schedules train a network. It belongs to [lecture 7](../lectures/07_schedules.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

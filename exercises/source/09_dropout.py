@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 9 · Dropout
 #
-# Seven functions, from two lines to eight. At the end a network tells you which of 300 digits it had better not be
-# trusted with. It belongs to lecture 9; about 45 minutes.
+# Eight functions, from two lines to eight. Afterwards you know whose p it is, can drop units, channels and single
+# weights, and can say what the shortcut at inference leaves out. At the end a network tells you which of 300 digits it
+# had better not be trusted with. It belongs to [lecture 9](../lectures/09_dropout.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -114,7 +115,32 @@ def spatial_dropout(x, u, p):
 book.check("spatial_dropout", spatial_dropout)
 
 # %% [markdown]
-# ## 4 · All the masks there are   ★★☆ · 8 min · 3 points
+# ## 4 · Single weights   ★☆☆ · 5 min · 2 points
+#
+# Dropout takes a unit away from everybody who listens to it. DropConnect (Wan and others, 2013) cuts single wires: each
+# *weight* has a coin of its own. A layer of 128 units and 10 outputs has 2¹²⁸ masks for its units, and 2¹²⁸⁰ for its
+# weights.
+#
+# **Given** `x`, `[N, units]`; the layer's `W`, `[outputs, units]`, and `b`, `[outputs]`; `u`, uniform numbers,
+# `[outputs, units]`; and `p`, as torch counts. **Asked:** what the layer says in *training*, in the inverted form,
+# `[N, outputs]`. A weight goes where its number lies below p, for all examples alike; b is never dropped.
+#
+# *Example.* x = ((1, 2)), W = ((4, 8)), b = (1), u = ((0.1, 0.7)), p = 0.2: the first weight goes, the second becomes
+# 8/0.8 = 10, and the output is 2 · 10 + 1 = 21.
+
+# %% question="dropconnect"
+def dropconnect(x, W, b, u, p):
+    """A linear layer whose weights are dropped with probability p, in training, inverted form, [N, outputs]."""
+    ### BEGIN SOLUTION
+    kept = (u >= p) * W / (1 - p)
+    return x @ kept.T + b
+    ### END SOLUTION
+
+# %% question="dropconnect" points=2 difficulty=1 minutes=5
+book.check("dropconnect", dropconnect)
+
+# %% [markdown]
+# ## 5 · All the masks there are   ★★☆ · 8 min · 3 points
 #
 # With n units there are 2ⁿ masks, and each makes a network of its own. For a few units you can ask them all.
 #
@@ -140,7 +166,7 @@ def mean_over_masks(f, x, keep):
 book.check("mean_over_masks", mean_over_masks)
 
 # %% [markdown]
-# ## 5 · What the shortcut leaves out   ★★☆ · 7 min · 3 points
+# ## 6 · What the shortcut leaves out   ★★☆ · 7 min · 3 points
 #
 # At inference nobody asks 2ⁿ masks. The shortcut replaces m ⊙ x by its mean, keep · x, and asks once. For a weighted
 # sum that is exact. Is it behind a ReLU?
@@ -168,7 +194,7 @@ book.check("scaling_gap", scaling_gap)
 # Did you see a gap below 0? There is none: a function that bends upwards, as the ReLU does, is on average at least what
 # it is at the average (Jensen's inequality). So behind the first ReLU the shortcut always errs to the same side.
 #
-# ## 6 · How loud is the noise?   ★★☆ · 7 min · 3 points
+# ## 7 · How loud is the noise?   ★★☆ · 7 min · 3 points
 #
 # Dropout keeps the mean of a sum right. It never promised to keep its variance.
 #
@@ -195,7 +221,7 @@ book.check("spread", spread)
 # 128 units and 29 % for 12. A small layer hears dropout much louder, one more reason to leave it out there (section
 # 9.5).
 #
-# ## 7 · Ask many masks   ★★☆ · 7 min · 3 points
+# ## 8 · Ask many masks   ★★☆ · 7 min · 3 points
 #
 # **Given** a `network`: `network(x, mask)` gives the logits `[N, K]` of the network with only those hidden units that
 # the mask `[hidden]` keeps, scaled as it must be; the inputs `x`, `[N, inputs]`; and `masks`, `[M, hidden]`, M of them,
@@ -221,7 +247,7 @@ book.check("monte_carlo", monte_carlo)
 #
 # A network that knows when to ask. It learns from 200 digits with dropout, and then reads 300 new ones under a hundred
 # of your masks. Where the masks disagree about the answer that is given, it is in doubt. (The picture appears once
-# questions 1 and 7 are right.)
+# questions 1 and 8 are right.)
 
 # %% tags=["nbval-ignore-output"]
 if book.right("dropout", "monte_carlo"):

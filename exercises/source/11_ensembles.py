@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Workbook 11 · Ensembles
 #
-# Seven functions, from one line to eight. At the end sixteen networks speak through your functions, and you see what
-# each further one is worth. It belongs to lecture 11; about 50 minutes.
+# Seven functions, from one line to ten. Afterwards you can let networks speak together, say what a further one would be
+# worth and whether their percentages can be believed, and average weights along a run. At the end sixteen networks
+# speak through your functions. It belongs to [lecture 11](../lectures/11_ensembles.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -101,22 +102,25 @@ book.check("variance_of_mean", variance_of_mean)
 # %% [markdown]
 # ## 4 · When to take a snapshot   ★★☆ · 8 min · 3 points
 #
-# Under warm restarts the rate falls, jumps up and falls again. The weights are saved each time it has come down.
+# Under warm restarts the rate falls, jumps up and falls again. The weights are saved each time it has come down. (There
+# may be a warm-up before all that, in which it only climbs.)
 #
 # **Given** `rates`, `[T]`, the rate of each of T steps: rates[0] is that of the first. **Asked:** a list of whole
 # numbers, after how many steps a snapshot is taken: the rate has fallen just before, and either the next step has a
 # higher one, or there is no next step.
 #
-# *Example.* Rates 1, 0.5, 0.1, 1, 0.5, 0.1: after 3 steps and after 6. Rates 1, 0.5, 0.1, 1: after 3 only, for at the
-# end the rate has just been raised.
+# *Example.* Rates 1, 0.5, 0.1, 1, 0.5, 0.1: after 3 steps and after 6, `[3, 6]`. Rates 1, 0.5, 0.1, 1: `[3]`, for at
+# the end the rate has just been raised.
 
 # %% question="snapshot_steps"
 def snapshot_steps(rates):
     """After how many steps the rate has come down, a list of whole numbers."""
     ### BEGIN SOLUTION
-    steps = [step for step in range(1, len(rates)) if rates[step] > rates[step - 1]]
-    if len(rates) > 1 and rates[-1] < rates[-2]:
-        steps.append(len(rates))
+    steps = []
+    for step in range(2, len(rates) + 1):
+        has_fallen = rates[step - 1] < rates[step - 2]
+        if has_fallen and (step == len(rates) or rates[step] > rates[step - 1]):
+            steps.append(step)
     return steps
     ### END SOLUTION
 

@@ -9,8 +9,10 @@
 # %% [markdown]
 # # Workbook 12 · Transfer learning
 #
-# Seven functions, from three lines to eight. At the end they put a head of yours on two networks, one that knows other
-# letters and one that knows nothing. It belongs to lecture 12; about 50 minutes.
+# Seven functions, from three lines to eight. Afterwards you can take somebody else's network, freeze what you want so
+# that it really is frozen, put a head of your own on it, and say when it pays to keep the features. At the end your
+# head sits on two networks, one that knows other letters and one that knows nothing. It belongs to [lecture
+# 12](../lectures/12_transfer_learning.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what
@@ -256,9 +258,11 @@ if book.right("freeze", "new_head", "features", "epochs_until_cheaper"):
     ends = {name: 100 * np.median([value[-1] for value in values]) for name, values in curves.items()}
     figures.show(fig, alt="Right answers on validation over the steps of the head; at the end "
                  + ", ".join(f"{value:.0f} % where the body {name}" for name, value in ends.items()) + ".")
-    cost = transfer.precompute(new_head(copy.deepcopy(knowing), 10), "digits", device="cpu").speedup(batch_size=64)
-    epochs = epochs_until_cheaper(cost.once, cost.with_body, cost.on_features, steps=1197 // 64)
-    print(f"On this machine, for the 1,197 handwritten digits: {cost}. It has paid after {epochs} epochs.")
+    images, batch_size = 1197, 64  # the handwritten digits; what is counted here are pictures that go through the body
+    epochs = epochs_until_cheaper(images, batch_size, 0, images // batch_size)
+    passes = images // batch_size * batch_size
+    print(f"Keeping the features sends {images:,} pictures through the body once, an epoch without it {passes:,}.")
+    print(f"So fewer have gone through it from epoch {epochs} on.")
 
 # %%
 book.progress()

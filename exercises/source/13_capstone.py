@@ -9,8 +9,10 @@
 # %% [markdown]
 # # Workbook 13 · Capstone
 #
-# Six functions, from three lines to seven: what you need to say honestly what has helped. At the end they judge a small
-# recipe, in two ways that do not agree. It belongs to lecture 13; about 45 minutes.
+# Six functions, from three lines to seven: what you need to say honestly what has helped. Afterwards you can keep the
+# test out of the training, keep an account, compare seed by seed, and report what you may. At the end they judge a
+# small recipe, in two ways that do not agree. It belongs to [lecture 13](../lectures/13_capstone.ipynb); about 45
+# minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

@@ -156,6 +156,20 @@ def test_faults_of_kind_are_named(name, question):
 
 
 @every_question
+def test_values_in_another_order_are_refused(name, question):
+    """And told so, or by a mistake's name: no property stumbles over them."""
+
+    def function(*arguments):
+        return question.answer(*arguments)[::-1]
+
+    if len(question.returns) < 2:
+        pytest.skip("it returns one value")
+    found = refused(question, function, seed=name)
+    assert isinstance(found, Wrong)
+    assert found.mistake or found.kind == "property" or "not in the order that is asked" in str(found)
+
+
+@every_question
 def test_a_change_in_place_is_named(name, question):
     """Whatever can be changed is changed after the right value was made: tensors, arrays and lists."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -300,6 +300,11 @@ FATE = Question(
             "Between 1/L and 2/L the ball changes sides at every step, but comes nearer each time: it zigzags.",
         ),
         Mistake(
+            "never leaves",
+            lambda lr, curvature: "zigzags" if lr * curvature > 2 else _fate(lr, curvature),
+            "Your ball never leaves: above 2/L the factor is below −1, and −1.3 is not above 1. Compare its size, abs.",
+        ),
+        Mistake(
             "edge forgotten",
             lambda lr, curvature: "leaves" if lr * curvature == 2 else _fate(lr, curvature),
             "At exactly 2/L the factor is −1: the ball jumps between two points for ever, and never leaves.",
@@ -376,6 +381,7 @@ STEPS_TO = Question(
         {"lr": 0.25, "curvature": 2.0, "level": 0.5},
         {"lr": 0.25, "curvature": 2.0, "level": 0.1},
         {"lr": 2.0, "curvature": 2.0, "level": 0.1},
+        {"lr": 1.0, "curvature": 2.0, "level": 0.1},
     ),
     mistakes=(
         Mistake(
@@ -397,6 +403,21 @@ STEPS_TO = Question(
             "zigzag forgotten",
             lambda lr, curvature, level: _waiting(1 - lr * curvature, level),
             "Between 1/L and 2/L the factor 1 − αL is negative, and the ball still comes nearer. Its size counts.",
+        ),
+        Mistake(
+            "far side taken for near",
+            lambda lr, curvature, level: 1.0 if lr * curvature > 1 else _waiting(1 - lr * curvature, level),
+            "You stop as soon as the ball is below the level, and on the other side it always is: its x is negative "
+            "there. Compare its distance, abs(x).",
+        ),
+        Mistake(
+            "upside down",
+            lambda lr, curvature, level: (
+                float(math.ceil(math.log(abs(1 - lr * curvature)) / math.log(level)))
+                if abs(1 - lr * curvature) < 1
+                else math.inf
+            ),
+            "Your quotient is upside down: the lower the level, the more steps it takes. Its logarithm goes above.",
         ),
         Mistake(
             "level of the loss",
@@ -602,11 +623,16 @@ RATE_FOR_FLOOR = Question(
 
 @dataclass(frozen=True, repr=False)
 class Cliff:
-    """Does training break at this rate? Here it does above one rate; and it counts how often it is asked."""
+    """Does training break at this rate? Here it does above one rate; and it answers about so many rates, not more."""
 
     at: float
+    tries: int
+    tried: set[float] = field(default_factory=set, compare=False)
 
     def __call__(self, lr: float) -> bool:
+        self.tried.add(float(lr))
+        if len(self.tried) > self.tries:
+            raise RuntimeError(f"you may try {self.tries} rates, and breaks({float(lr):.3g}) is one more")
         return bool(lr > self.at)
 
     def __repr__(self) -> str:
@@ -614,12 +640,12 @@ class Cliff:
 
 
 def draw_cliff(random: Random) -> dict[str, Any]:
-    low, decades = random.choice((1e-6, 1e-4, 1e-3)), random.integer(2, 6)
+    low, decades, tries = random.choice((1e-6, 1e-4, 1e-3)), random.integer(2, 6), random.integer(1, 8)
     return {
-        "breaks": Cliff(random.log_uniform(low * 3, low * 10**decades / 3)),
+        "breaks": Cliff(random.log_uniform(low * 3, low * 10**decades / 3), tries),
         "low": low,
         "high": low * 10**decades,
-        "tries": random.integer(1, 8),
+        "tries": tries,
     }
 
 
@@ -675,9 +701,9 @@ FIND_CLIFF = Question(
     draw=draw_cliff,
     answer=find_cliff,
     examples=(
-        {"breaks": Cliff(0.5), "low": 0.01, "high": 1.0, "tries": 1},
-        {"breaks": Cliff(0.5), "low": 0.0001, "high": 1.0, "tries": 2},
-        {"breaks": Cliff(0.03), "low": 0.0001, "high": 1.0, "tries": 2},
+        {"breaks": Cliff(0.5, tries=1), "low": 0.01, "high": 1.0, "tries": 1},
+        {"breaks": Cliff(0.5, tries=2), "low": 0.0001, "high": 1.0, "tries": 2},
+        {"breaks": Cliff(0.03, tries=2), "low": 0.0001, "high": 1.0, "tries": 2},
     ),
     mistakes=(
         Mistake(
@@ -698,11 +724,6 @@ FIND_CLIFF = Question(
             "You made one try less than allowed. range(tries) counts tries times.",
         ),
         Mistake(
-            "one try more",
-            lambda breaks, low, high, tries: find_cliff(breaks, low, high, tries + 1),
-            "You made one try more than allowed, and tries are what costs. range(tries) counts tries times.",
-        ),
-        Mistake(
             "product without its root",
             _halve(lambda low, high: low * high),
             "You multiplied the ends without taking the root. The product of two rates is no rate: look at the unit.",
@@ -721,7 +742,7 @@ FIND_CLIFF = Question(
     properties=(
         Property(
             "low does not break and high does",
-            lambda value, given: not given["breaks"](value[0] * (1 - 1e-9)) and given["breaks"](value[1] * (1 + 1e-9)),
+            lambda value, given: value[0] * (1 - 1e-9) <= given["breaks"].at < value[1] * (1 + 1e-9),
         ),
     ),
     rights=(find_cliff_in_decades, find_cliff_by_calling_itself, find_cliff_by_ratio),

@@ -273,15 +273,19 @@ def draw_place(random: Random) -> dict[str, Any]:
     curvatures = torch.tensor([size * signs[place % len(signs)] for place, size in enumerate(sizes)])
     axis = torch.tensor([float(random.integer(1, 3)) for _ in range(count)], dtype=torch.float64)
     turn = torch.eye(count, dtype=torch.float64) - 2 * torch.outer(axis, axis) / axis.dot(axis)
-    hessian = turn @ torch.diag(curvatures.double()) @ turn
+    hessian = turn @ torch.diag(curvatures.double()) @ turn * random.choice((1.0, 1.0, 1e-10, 1e9))
     return {"hessian": (hessian + hessian.T) / 2}
 
 
 def _signs(hessian: Tensor) -> set[int]:
     """The signs of the curvatures: 1, −1, and 0 for what is only rounding."""
     curvatures = torch.linalg.eigvalsh(hessian)
-    curvatures = torch.where(curvatures.abs() <= NEARLY_ZERO * curvatures.abs().max(), 0.0, curvatures)
-    return set(curvatures.sign().int().tolist())
+    return set(_rounded(curvatures, NEARLY_ZERO * float(curvatures.abs().max())).sign().int().tolist())
+
+
+def _rounded(curvatures: Tensor, zero: float) -> Tensor:
+    """The curvatures, with 0 for those that are no larger than this."""
+    return torch.where(curvatures.abs() <= zero, 0.0, curvatures)
 
 
 def _kind(signs: set[int]) -> str:
@@ -305,7 +309,7 @@ def kind_by_ends(hessian):
 
 
 def kind_by_counting(hessian):
-    curvatures = np.linalg.eigvals(hessian.numpy()).real
+    curvatures = np.linalg.eigvals(hessian.numpy()).real  # in any order
     zero = 1e-9 * np.abs(curvatures).max()
     up, down = (curvatures > zero).sum(), (curvatures < -zero).sum()
     if up and down:
@@ -315,6 +319,8 @@ def kind_by_counting(hessian):
 
 def kind_by_masks(hessian):
     curvatures = torch.linalg.eigvalsh(hessian)
+    if not curvatures.any():
+        return KINDS[-1]
     shares = curvatures / curvatures.abs().max()
     up, down = bool((shares > 1e-9).any()), bool((shares < -1e-9).any())
     flat = bool((shares.abs() <= 1e-9).any())
@@ -342,6 +348,8 @@ KIND = Question(
         {"hessian": matrix((1, 2), (2, 1))},
         {"hessian": matrix((1, 1), (1, 1))},
         {"hessian": matrix((1, 0, 0), (0, 0, 0), (0, 0, -1))},
+        {"hessian": matrix((2e-12, 0), (0, 1e-12))},
+        {"hessian": matrix((0, 0), (0, 0))},
     ),
     mistakes=(
         Mistake(
@@ -376,6 +384,17 @@ KIND = Question(
             "maximum and minimum exchanged",
             lambda hessian: {"minimum": "maximum", "maximum": "minimum"}.get(kind(hessian), kind(hessian)),
             "You exchanged the two: positive curvatures bend up on all sides, and that is a minimum.",
+        ),
+        Mistake(
+            "one zero for all",
+            lambda hessian: _kind(set(_rounded(torch.linalg.eigvalsh(hessian), 1e-9).sign().int().tolist())),
+            "You call a curvature zero below a fixed size, whatever its unit. In other units the same place would be "
+            "another one: compare with 1e-9 times the largest of them.",
+        ),
+        Mistake(
+            "a plain of any kind",
+            lambda hessian: kind(hessian) if hessian.any() else "minimum",
+            "Where all curvatures are 0 you see a minimum. Zero is not above zero: with >= it would be.",
         ),
         Mistake(
             "no maximum",

@@ -78,6 +78,12 @@ MOMENTUM = Question(
             "You walk uphill. The gradient points up, and v with it: x moves against it, with a minus.",
         ),
         Mistake(
+            "velocity turned round",
+            lambda x, g, v, lr, rho: (x + lr * (rho * v - g), rho * v - g),
+            "Your velocity points downhill: it loses the gradient, and x gains it. In torch's form v gains the "
+            "gradient, and the only minus stands before α.",
+        ),
+        Mistake(
             "a mean of gradients",
             lambda x, g, v, lr, rho: (x - lr * (rho * v + (1 - rho) * g), rho * v + (1 - rho) * g),
             "You weighted g with 1 − ρ, as Adam does: v is then a mean. Momentum adds the whole gradient to v.",
@@ -628,7 +634,7 @@ def draw_descent(random: Random) -> dict[str, Any]:
         "lr": random.uniform(0.5, 1.5) / kappa,
         "rho": random.choice((0.0, 0.3, 0.5, 0.7)),
         "level": random.choice((0.5, 0.1, 0.01)),
-        "limit": random.choice((5, 100, 100)),
+        "limit": random.choice((2, 5, 100, 100)),
     }
 
 
@@ -677,8 +683,10 @@ STEPS_NEEDED = Question(
     answer=steps_needed,
     examples=(
         {"curvatures": vector(1, 2), "lr": 0.5, "rho": 0.0, "level": 0.5, "limit": 100},
+        {"curvatures": vector(1), "lr": 0.5, "rho": 0.0, "level": 0.5, "limit": 100},
         {"curvatures": vector(1, 10), "lr": 0.1, "rho": 0.5, "level": 0.1, "limit": 100},
         {"curvatures": vector(1, 10), "lr": 0.1, "rho": 0.5, "level": 0.1, "limit": 3},
+        *({"curvatures": vector(1, 2), "lr": 0.5, "rho": 0.0, "level": 0.25, "limit": limit} for limit in (1, 2, 3)),
     ),
     mistakes=(
         Mistake(
@@ -695,6 +703,11 @@ STEPS_NEEDED = Question(
             "square of the distance",
             lambda curvatures, lr, rho, level, limit: steps_needed(curvatures, lr, rho, math.sqrt(level), limit),
             "You compared the squared distance with the level. Take the root, or square the level, too.",
+        ),
+        Mistake(
+            "below for at most",
+            lambda curvatures, lr, rho, level, limit: steps_needed(curvatures, lr, rho, level * (1 - 1e-12), limit),
+            "You wait until the distance is below the level. At most means that equal will do: <=.",
         ),
         Mistake(
             "no memory",

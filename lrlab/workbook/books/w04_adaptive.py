@@ -310,6 +310,11 @@ RMSPROP = Question(
             "You added ε under the root, as keras and optax do. Asked is the form of torch: √s + ε.",
         ),
         Mistake(
+            "uphill",
+            _rmsprop(lambda s, g, decay: decay * s + (1 - decay) * g * g, lambda s, eps: -(s.sqrt() + eps)),
+            "You walk uphill. x moves against the gradient, with a minus.",
+        ),
+        Mistake(
             "old mean",
             lambda x, g, s, lr, decay, eps: (x - lr * g / (s.sqrt() + eps), decay * s + (1 - decay) * g * g),
             "You divided by the mean of the step before. Bring s up to date first, then move x with it.",
@@ -380,6 +385,11 @@ TOO_LONG = Question(
             "the first step only",
             lambda t, beta1, beta2: (1 - beta1) / math.sqrt(1 - beta2),
             "This is the first step, whatever t is. After t steps the weights in m add up to 1 − β₁ᵗ, those in v too.",
+        ),
+        Mistake(
+            "times t for to the power t",
+            lambda t, beta1, beta2: (1 - beta1 * t) / (1 - beta2 * t) ** 0.5,
+            "You multiplied β by t. At each step the zero is multiplied by β once more: a power, beta1**t.",
         ),
         Mistake(
             "root forgotten",
@@ -516,6 +526,11 @@ def _adam_with(new_v: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> Call
     return step
 
 
+def _times_t(x, g, m, v, t, lr, beta1, beta2, eps):
+    m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+    return x - lr * (m / (1 - beta1 * t)) / ((v / (1 - beta2 * t)).sqrt() + eps), m, v
+
+
 def _keeps_corrected(x, g, m, v, t, lr, beta1, beta2, eps):
     x, m, v = adam(x, g, m, v, t, lr, beta1, beta2, eps)
     return x, m / (1 - beta1**t), v / (1 - beta2**t)
@@ -582,6 +597,17 @@ ADAM = Question(
             "betas exchanged",
             lambda x, g, m, v, t, lr, beta1, beta2, eps: adam(x, g, m, v, t, lr, beta2, beta1, eps),
             "You exchanged the two β: β₁ is the memory of m, the mean of g, and β₂ that of v.",
+        ),
+        Mistake(
+            "times t for to the power t",
+            _times_t,
+            "You multiplied β by t in the correction. It is a power, βᵗ, in Python beta1**t: at each step the zero "
+            "that m began with is multiplied by β once more.",
+        ),
+        Mistake(
+            "uphill",
+            _adam(below=lambda v, eps: -(v.sqrt() + eps)),
+            "You walk uphill. x moves against m̂, with a minus.",
         ),
         Mistake(
             "one step ahead",
@@ -741,8 +767,8 @@ def adamw(x: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float, weight_
     return x, state["m"], state["v"]
 
 
-def adamw_through_adam(x, g, m, v, t, lr, weight_decay):
-    return adam_in_five_lines(x - lr * weight_decay * x, g, m, v, t, lr, BETA1, BETA2, EPS)
+def adamw_through_adam(x, g, m, v, t, lr, weight_decay, eps=EPS):
+    return adam_in_five_lines(x - lr * weight_decay * x, g, m, v, t, lr, BETA1, BETA2, eps)
 
 
 def adamw_by_torch(x, g, m, v, t, lr, weight_decay):
@@ -776,6 +802,16 @@ def _decay_after_the_step(x, g, m, v, t, lr, weight_decay):
     return (1 - lr * weight_decay) * new_x, m, v
 
 
+def _of_adam(mistake: Mistake) -> Mistake:
+    """A right AdamW that calls a wrong Adam."""
+
+    def step(x: Tensor, g: Tensor, m: Tensor, v: Tensor, t: int, lr: float, weight_decay: float) -> AdamStep:
+        return mistake.answer((1 - lr * weight_decay) * x, g, m, v, t, lr, BETA1, BETA2, EPS)
+
+    message = f"The decay is right, and the step of Adam beside it is not. Mend question 5 first. {mistake.message}"
+    return Mistake(f"{mistake.name}, in Adam", step, message)
+
+
 ADAMW = Question(
     name="adamw",
     signature="adamw(x, g, m, v, t, lr, weight_decay) -> x, m, v",
@@ -789,6 +825,10 @@ ADAMW = Question(
         {
             **{"x": vector(4, -2), "g": vector(100, 0.01), "m": vector(0, 0), "v": vector(0, 0), "t": 1},
             **{"lr": 0.2, "weight_decay": 0.5},
+        },
+        {  # as small as ε: the step is half of α
+            **{"x": vector(2), "g": vector(1e-8), "m": vector(0), "v": vector(0), "t": 1},
+            **{"lr": 0.1, "weight_decay": 0.5},
         },
     ),
     mistakes=(
@@ -829,6 +869,12 @@ ADAMW = Question(
             "You took the same away from every weight, large or small, which is what L1 does. Decay is in proportion "
             "to x.",
         ),
+        Mistake(
+            "another epsilon",
+            lambda x, g, m, v, t, lr, weight_decay: adamw_through_adam(x, g, m, v, t, lr, weight_decay, eps=0.0),
+            "Your ε is 0, or very small. Here it is 1e-8, and a gradient as small as that makes half a step.",
+        ),
+        *map(_of_adam, ADAM.mistakes),
     ),
     rights=(adamw_through_adam, adamw_by_torch, adamw_decay_last),
     hints=(

@@ -123,7 +123,7 @@ CLIP = Question(
     properties=(
         Property(
             "the clipped gradients, taken together, are not longer than the limit",
-            lambda value, given: length(value[0]) <= given["limit"] * (1 + 1e-6),
+            lambda value, given: isinstance(value[0], float) or length(value[0]) <= given["limit"] * (1 + 1e-6),
         ),
     ),
     rights=(clip_by_torch, clip_by_sum_of_squares, clip_by_norm_of_norms),
@@ -457,6 +457,11 @@ def _wasted_first(start: Tensor, advance: Advance, k: int, a: float, steps: int)
     return _ahead(start, advance, k, a, steps, slow=first)
 
 
+def _shown_too_soon(start: Tensor, advance: Advance, k: int, a: float, steps: int) -> Tensor:
+    path = lookahead(start, advance, k, a, steps)
+    return torch.stack([start, *(advance(x) for x in path[:-1])])
+
+
 def _only_slow(start: Tensor, advance: Advance, k: int, a: float, steps: int) -> Tensor:
     path = lookahead(start, advance, k, a, steps)
     return path[torch.arange(steps + 1) // k * k]
@@ -492,6 +497,16 @@ LOOKAHEAD = Question(
             "fast weights not set back",
             lambda start, advance, k, a, steps: _ahead(start, advance, k, a, steps, goes_on=True),
             "After a synchronisation your fast weights go on from where they were. They start anew from the slow ones.",
+        ),
+        Mistake(
+            "never set back",
+            lambda start, advance, k, a, steps: _ahead(start, advance, k, a, steps, lambda t, k: False),
+            "Your path is that of the rule alone. After every k-th step x is set to the slow weights.",
+        ),
+        Mistake(
+            "row before it is set back",
+            _shown_too_soon,
+            "You put x into the path before it was set back. The row of a k-th step is x after that.",
         ),
         Mistake(
             "counted from zero",

@@ -391,7 +391,7 @@ def rates_in_torch(start, end, steps):
 
 RATES = Question(
     name="rates",
-    signature="rates(start, end, steps) -> rates",
+    signature="rates(start, end, steps)",
     draw=draw_range,
     answer=rates,
     examples=(
@@ -505,7 +505,7 @@ def _corrected_value_kept(losses: list[float], beta: float) -> list[float]:
 
 SMOOTH = Question(
     name="smooth",
-    signature="smooth(losses, beta) -> smoothed",
+    signature="smooth(losses, beta)",
     draw=draw_losses,
     answer=smooth,
     examples=(
@@ -711,7 +711,7 @@ def draw_bottom(random: Random) -> dict[str, Any]:
     for number in range(falls + climbs):
         losses.append(round(losses[-1] + random.uniform(0.05, 0.4) * (-1 if number < falls else 1), 3))
     if random.choice((True, False)):
-        losses += [math.nan, random.uniform(0.01, 0.2), 3.0]
+        losses += [math.nan, random.uniform(0.01, 0.2), *random.choice(((3.0,), (math.nan, 3.0)))]
     lrs = [float(f"{1e-4 * 3**number:.3g}") for number in range(len(losses))]
     return {"lrs": vector(*lrs), "losses": vector(*losses)}
 

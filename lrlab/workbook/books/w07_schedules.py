@@ -90,7 +90,7 @@ def _stairs_cut_again(times: list[int], lr: float, milestones: list[int], gamma:
 
 STAIRS = Question(
     name="stairs",
-    signature="stairs(times, lr, milestones, gamma) -> rates",
+    signature="stairs(times, lr, milestones, gamma)",
     draw=draw_stairs,
     answer=stairs,
     examples=(
@@ -911,7 +911,7 @@ def _watch(
 
 PLATEAU = Question(
     name="plateau",
-    signature="plateau(losses, lr, factor, patience) -> rates",
+    signature="plateau(losses, lr, factor, patience)",
     draw=draw_losses,
     answer=plateau,
     examples=(

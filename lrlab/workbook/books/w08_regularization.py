@@ -649,10 +649,11 @@ def _stop(
     bad: Callable[[float, float], bool] = lambda loss, best: True,
     in_a_row: bool = True,
     forget: bool = False,
+    first: int = 1,
 ) -> tuple[int, int]:
-    """Like `when_to_stop`, with another idea of what is good or bad, or of how bad ones are counted."""
+    """Like `when_to_stop`, with another idea of what is good or bad, or of how they are counted."""
     best, best_at, count = math.inf, 0, 0
-    for number, loss in enumerate(losses, 1):
+    for number, loss in enumerate(losses, first):
         if good(loss, best):
             best, best_at, count = loss, number, 0 if in_a_row else count
         elif bad(loss, best):
@@ -711,6 +712,12 @@ WHEN_TO_STOP = Question(
             "counted from zero",
             lambda losses, patience: tuple(number - 1 for number in when_to_stop(losses, patience)),
             "You count validations from 0, as Python does. Here the first one is number 1.",
+        ),
+        Mistake(
+            "counted from zero where it stops",
+            lambda losses, patience: _stop(losses, patience, first=0),
+            "Where the run is stopped your numbers are one too low: enumerate counts from 0. enumerate(losses, 1) "
+            "begins with 1.",
         ),
         Mistake(
             "last weights kept",

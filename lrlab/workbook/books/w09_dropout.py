@@ -1,4 +1,4 @@
-"""The questions of workbook 09: the two forms and whose p it is, whole channels, all masks, the shortcut, the spread.
+"""The questions of workbook 09: whose p it is, channels and single weights, all masks, the shortcut, the spread.
 
 Each section is one question: how an input is drawn, the reference, three other right ways to write it, the question.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lrlab import dropout as lrlab_dropout
@@ -336,7 +337,115 @@ SPATIAL_DROPOUT = Question(
 )
 
 
-# 4 · All masks --------------------------------------------------------------------------------------------------------
+# 4 · Single weights ---------------------------------------------------------------------------------------------------
+
+
+def draw_wires(random: Random) -> dict[str, Any]:
+    units, outputs = random.size + 1, random.integer(2, 3)
+    return {
+        "x": random.tensor(random.integer(2, 3), units, low=0.5),
+        "W": random.tensor(outputs, units, low=0.5),
+        "b": random.tensor(outputs, low=0.5),
+        "u": uniforms(random, outputs, units),
+        "p": round(1 - random.choice(KEPT_SHARES), 2),
+    }
+
+
+def dropconnect(x: Tensor, W: Tensor, b: Tensor, u: Tensor, p: float) -> Tensor:
+    return F.linear(x, (u >= p) / (1 - p) * W, b)
+
+
+def dropconnect_by_where(x, W, b, u, p):
+    return x @ torch.where(u < p, 0.0, W / (1 - p)).T + b
+
+
+def dropconnect_by_einsum(x, W, b, u, p):
+    wires = torch.einsum("nj,ij,ij->nij", x, W, u.ge(p).to(W.dtype))  # what goes through each wire
+    return wires.sum(2).div(1 - p) + b
+
+
+def dropconnect_in_loops(x, W, b, u, p):
+    out = b.repeat(len(x), 1)
+    for n in range(len(x)):
+        for i, row in enumerate(W):
+            out[n, i] += sum(x[n, j] * w for j, w in enumerate(row) if u[i, j] >= p) / (1 - p)
+    return out
+
+
+def _wires(x: Tensor, W: Tensor, b: Tensor, mask: Tensor, scale: float) -> Tensor:
+    return F.linear(x, mask * W * scale, b)
+
+
+DROPCONNECT = Question(
+    name="dropconnect",
+    signature="dropconnect(x, W, b, u, p) -> out",
+    draw=draw_wires,
+    answer=dropconnect,
+    examples=(
+        {"x": matrix((1, 2)), "W": matrix((4, 8)), "b": vector(1), "u": matrix((0.1, 0.7)), "p": 0.2},
+        {
+            "x": matrix((1, 2), (3, 1)),
+            "W": matrix((4, 8), (1, 2)),
+            "b": vector(1, -1),
+            "u": matrix((0.1, 0.7), (0.9, 0.3)),
+            "p": 0.5,
+        },
+    ),
+    mistakes=(
+        Mistake(
+            "units dropped",
+            lambda x, W, b, u, p: _wires(x, W, b, (u >= p)[:1].expand_as(W), 1 / (1 - p)),
+            "You dropped units: with the first row of u for all rows, a unit is lost to every output. Here each weight "
+            "has its own number in u.",
+        ),
+        Mistake(
+            "outputs dropped",
+            lambda x, W, b, u, p: _wires(x, W, b, (u >= p)[:, :1].expand_as(W), 1 / (1 - p)),
+            "You dropped whole rows: such an output hears nothing at all. Here each weight has its own number in u.",
+        ),
+        Mistake(
+            "bias scaled as well",
+            lambda x, W, b, u, p: _wires(x, W, b, u >= p, 1.0) / (1 - p),
+            "You divided what comes out, and the bias with it. Nobody drops the bias: divide the weights that stay.",
+        ),
+        Mistake(
+            "bias forgotten",
+            lambda x, W, b, u, p: _wires(x, W, 0 * b, u >= p, 1 / (1 - p)),
+            "The bias is missing. It is never dropped: add b to every row.",
+        ),
+        Mistake(
+            "not scaled",
+            lambda x, W, b, u, p: _wires(x, W, b, u >= p, 1.0),
+            "You did not scale what stays. In the inverted form training divides by 1 − p, and inference does nothing.",
+        ),
+        Mistake(
+            "scaled down",
+            lambda x, W, b, u, p: _wires(x, W, b, u >= p, 1 - p),
+            "You multiplied by 1 − p. Fewer weights must speak louder for the same expectation: divide.",
+        ),
+        Mistake(
+            "the wrong ones dropped",
+            lambda x, W, b, u, p: _wires(x, W, b, u < p, 1 / (1 - p)),
+            "You kept the weights whose number lies below p. With probability p that happens: they are the ones to "
+            "drop.",
+        ),
+        Mistake(
+            "p for keep",
+            lambda x, W, b, u, p: _wires(x, W, b, u < p, 1 / p),
+            "You took p for the probability to keep. Here it is torch's: the share p goes, and what stays is divided "
+            "by 1 − p.",
+        ),
+    ),
+    rights=(dropconnect_by_where, dropconnect_by_einsum, dropconnect_in_loops),
+    hints=(
+        "A mask of the shape of W, as in question 3 of the shape of the channels. What is multiplied with it?",
+        "The weights that are left are mask * W, divided by 1 − p. They make an ordinary linear layer.",
+        "x @ weights.T + b is that layer. Divide the weights, not what comes out: else b is divided as well.",
+    ),
+)
+
+
+# 5 · All masks --------------------------------------------------------------------------------------------------------
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda a: a,
@@ -474,7 +583,7 @@ MEAN_OVER_MASKS = Question(
 )
 
 
-# 5 · What the shortcut leaves out -------------------------------------------------------------------------------------
+# 6 · What the shortcut leaves out -------------------------------------------------------------------------------------
 
 
 def draw_relu(random: Random) -> dict[str, Any]:
@@ -572,7 +681,7 @@ SCALING_GAP = Question(
     ),
     rights=(scaling_gap_in_one_matrix, scaling_gap_in_numpy, scaling_gap_with_a_function),
     hints=(
-        "You have the mean over all masks already: question 4. It wants a function f of one vector.",
+        "You have the mean over all masks already: question 5. It wants a function f of one vector.",
         "Write f inside: it makes max(w·z + b, 0) of z, a plain number. The shortcut is f once, at the mean of the "
         "masked x.",
         "mean_over_masks(f, x, keep) minus f(keep · x).",
@@ -580,7 +689,7 @@ SCALING_GAP = Question(
 )
 
 
-# 6 · How loud is the noise? -------------------------------------------------------------------------------------------
+# 7 · How loud is the noise? -------------------------------------------------------------------------------------------
 
 
 def draw_sum(random: Random) -> dict[str, Any]:
@@ -687,7 +796,7 @@ SPREAD = Question(
 )
 
 
-# 7 · Ask many masks ---------------------------------------------------------------------------------------------------
+# 8 · Ask many masks ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, repr=False)
@@ -849,4 +958,4 @@ MONTE_CARLO = Question(
 )
 
 
-QUESTIONS = (DROPOUT, TO_TORCH, SPATIAL_DROPOUT, MEAN_OVER_MASKS, SCALING_GAP, SPREAD, MONTE_CARLO)
+QUESTIONS = (DROPOUT, TO_TORCH, SPATIAL_DROPOUT, DROPCONNECT, MEAN_OVER_MASKS, SCALING_GAP, SPREAD, MONTE_CARLO)

@@ -217,6 +217,8 @@ SHIFT = Question(
     examples=(
         {"x": pictures((1, 2, 3), (4, 5, 6)), "down": whole(0), "right": whole(1)},
         {"x": pictures((1, 2, 3), (4, 5, 6)), "down": whole(1), "right": whole(-1)},
+        {"x": pictures((1, 2, 3), (4, 5, 6)), "down": whole(0), "right": whole(-2)},
+        {"x": pictures((1, 2, 3), (4, 5, 6)), "down": whole(-1), "right": whole(0)},
         {"x": pictures((1, 2, 3), (4, 5, 6)).repeat(2, 1, 1, 1), "down": whole(0, -1), "right": whole(2, 0)},
     ),
     mistakes=(
@@ -681,7 +683,9 @@ MIXUP = Question(
     properties=(
         Property(
             "each picture's own class has at least one half of its label",
-            lambda value, given: bool((value[1].gather(1, given["y"][:, None]) >= 0.5 - 1e-9).all()),
+            lambda value, given: (
+                value[1].dim() > 2 or bool((value[1].gather(1, given["y"][:, None]) >= 0.5 - 1e-9).all())
+            ),
         ),
     ),
     rights=(mixup_by_formula, mixup_one_by_one, mixup_by_a_matrix),
@@ -778,6 +782,12 @@ def _naive(x: Tensor, other: Tensor, lam: float, row: int, column: int) -> tuple
     return mixing.paste(x, other, cut), _whole_area(x, other, lam, row, column)
 
 
+def _open_at_the_end(x: Tensor, other: Tensor, lam: float, row: int, column: int) -> tuple[Tensor, float]:
+    halves = _halves(x, math.sqrt(1 - lam))
+    tall, wide = (at + half - max(at - half, 0) for at, half in zip((row, column), halves, strict=True))
+    return cutmix(x, other, lam, row, column)[0], 1 - tall * wide / (x.shape[-2] * x.shape[-1])
+
+
 def _pushed_inside(x: Tensor, row: int, column: int, halves: Sequence[int]) -> Cut:
     tops = [
         min(max(at - half, 0), side - 2 * half)
@@ -853,6 +863,12 @@ CUTMIX = Question(
             "end, and is empty; and the area must count what was pasted.",
         ),
         Mistake(
+            "cut off at one end only",
+            _open_at_the_end,
+            "Your share still counts what sticks out below and to the right. A slice may end beyond the picture, the "
+            "area of what was pasted may not: take the smaller of the end and the side.",
+        ),
+        Mistake(
             "rounded to the nearest",
             lambda x, other, lam, row, column: _pasted(
                 x, other, _clipped(x, row, column, [round(0.5 * side * math.sqrt(1 - lam)) for side in x.shape[-2:]])
@@ -894,11 +910,8 @@ CUTMIX = Question(
         Property(
             "the share is that of the pixels that have not changed",
             lambda value, given: (
-                math.isclose(
-                    value[1],
-                    float((value[0] == given["x"]).double().mean()),
-                    abs_tol=1e-9,
-                )
+                isinstance(value[1], Tensor)
+                or math.isclose(value[1], float((value[0] == given["x"]).double().mean()), abs_tol=1e-9)
                 or bool((given["x"] == given["other"]).any())
             ),
         ),

@@ -303,7 +303,10 @@ VARIANCE_OF_MEAN = Question(
 def draw_cycles(random: Random) -> dict[str, Any]:
     period, mult, cycles = random.integer(2, 4), random.choice((1, 1, 2)), random.integer(1, 4)
     steps = sum(period * mult**number for number in range(cycles)) + random.choice((0, 0, 1))
-    schedule = schedules.WarmRestarts(random.log_uniform(0.01, 1), period=period, mult=mult)
+    schedule: schedules.Schedule = schedules.WarmRestarts(random.log_uniform(0.01, 1), period=period, mult=mult)
+    warmup = random.choice((0, 2, 3))
+    if warmup:
+        schedule, steps = schedules.Warmup(schedule(0), steps=warmup).then(schedule), warmup + steps
     return {"rates": torch.tensor([schedule(step) for step in range(steps)], dtype=torch.float64)}
 
 
@@ -312,10 +315,9 @@ def snapshot_steps(rates: Tensor) -> list[int]:
     return ensembles.minima(with_what_follows)
 
 
-def snapshot_steps_by_rises(rates):
-    rises = [step for step in range(1, len(rates)) if rates[step] > rates[step - 1]]
-    ended_low = len(rates) > 1 and rates[-1] < rates[-2]
-    return rises + [len(rates)] if ended_low else rises
+def snapshot_steps_by_falls(rates):
+    fallen = [step for step in range(2, len(rates) + 1) if rates[step - 1] < rates[step - 2]]
+    return [step for step in fallen if step == len(rates) or rates[step] > rates[step - 1]]
 
 
 def snapshot_steps_by_differences(rates):
@@ -338,13 +340,14 @@ def snapshot_steps_in_a_loop(rates):
 
 SNAPSHOT_STEPS = Question(
     name="snapshot_steps",
-    signature="snapshot_steps(rates) -> steps",
+    signature="snapshot_steps(rates)",
     draw=draw_cycles,
     answer=snapshot_steps,
     examples=(
-        {"rates": torch.tensor([1.0, 0.1], dtype=torch.float64)},
-        {"rates": torch.tensor([1.0, 0.5, 0.1, 1.0, 0.5, 0.1], dtype=torch.float64)},
-        {"rates": torch.tensor([1.0, 0.5, 0.1, 1.0], dtype=torch.float64)},
+        {"rates": vector(1, 0.1)},
+        {"rates": vector(1, 0.5, 0.1, 1, 0.5, 0.1)},
+        {"rates": vector(1, 0.5, 0.1, 1)},
+        {"rates": vector(0, 0.5, 1, 0.5, 0.1)},
     ),
     mistakes=(
         Mistake(
@@ -356,6 +359,14 @@ SNAPSHOT_STEPS = Question(
             "one step late",
             lambda rates: [step + 1 for step in snapshot_steps(rates)],
             "You are one step late: the first step at the high rate throws the weights out of the valley again.",
+        ),
+        Mistake(
+            "warm-up taken for restarts",
+            lambda rates: sorted(
+                {*snapshot_steps(rates), *(step for step in range(1, len(rates)) if rates[step] > rates[step - 1])}
+            ),
+            "You take one whenever the rate is about to rise. In a warm-up it rises from step to step: it must have "
+            "fallen just before.",
         ),
         Mistake(
             "last one forgotten",
@@ -383,11 +394,12 @@ SNAPSHOT_STEPS = Question(
             "You listed every step at which the rate falls. Asked is where it has fallen as low as it goes.",
         ),
     ),
-    rights=(snapshot_steps_by_rises, snapshot_steps_by_differences, snapshot_steps_in_a_loop),
+    rights=(snapshot_steps_by_falls, snapshot_steps_by_differences, snapshot_steps_in_a_loop),
     hints=(
-        "A valley ends where the next rate is higher. What tells you that the last rate is in a valley?",
-        "If step t has a higher rate than step t − 1, then t steps were made when the valley ended.",
-        "So: every t with rates[t] > rates[t − 1]; and len(rates), if the last rate is lower than the one before it.",
+        "Two things make a snapshot: the rate came down with the last step, and it does not go on coming down.",
+        "After t steps the last rate was that of index t − 1, and the next one has the index t. Compare three of them. "
+        "What if there is no next one?",
+        "So: every t from 2 on with rates[t − 1] < rates[t − 2], and rates[t] > rates[t − 1] or t = len(rates).",
     ),
 )
 
@@ -628,6 +640,7 @@ ECE = Question(
         {"probabilities": matrix([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 10},
         {"probabilities": matrix([0.9, 0.1], [0.2, 0.8]), "y": torch.tensor([0, 0]), "bins": 1},
         {"probabilities": matrix([0.7, 0.3], [0.7, 0.3], [0.1, 0.9]), "y": torch.tensor([0, 1, 1]), "bins": 10},
+        {"probabilities": matrix([1, 0], [0, 1]), "y": torch.tensor([0, 0]), "bins": 5},
     ),
     mistakes=(
         Mistake(
@@ -665,6 +678,17 @@ ECE = Question(
                 bins,
             ),
             "You took the probability of the true class. Confidence is that of the class the network chose.",
+        ),
+        Mistake(
+            "sure ones lost",
+            lambda probabilities, y, bins: (
+                ece(probabilities[probabilities.amax(-1) < 1], y[probabilities.amax(-1) < 1], bins)
+                * float((probabilities.amax(-1) < 1).double().mean())
+                if (probabilities.amax(-1) < 1).any()
+                else 0.0
+            ),
+            "A confidence of 1 falls into none of your bins: times bins it is the number of the bin behind the last. "
+            "It belongs to the last one.",
         ),
         Mistake(
             "not divided",

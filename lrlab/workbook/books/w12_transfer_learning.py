@@ -36,7 +36,7 @@ def lies_under(name: str, path: str) -> bool:
 
 def draw_factors(random: Random) -> dict[str, Any]:
     parts = [random.choice(("layer1", "layer2", "layer10")), random.choice(("0", "1", "10")), "conv1", "weight"]
-    above = [".".join(parts[:length]) for length in (1, 2, 3)]
+    above = [".".join(parts[:length]) for length in (1, 2, 3, 4)]
     others = ["stem", "layer1", "layer2", "layer10.0", "layer1.1", "conv1", "fc"]
     paths = {path: None for path in (*above, *others) if random.choice((True, False))}
     order = sorted(paths, key=lambda path: random.uniform(0, 1))
@@ -87,6 +87,7 @@ FACTOR_OF = Question(
         {"name": "layer10.0.weight", "factors": {"layer1": 0.1}},
         {"name": "layer1.conv1.weight", "factors": {"conv1": 0.1}},
         {"name": "layer1.0.weight", "factors": {"layer1": 0.1, "layer1.0": 0.0}},
+        {"name": "fc.bias", "factors": {"fc": 3.0, "fc.bias": 0.5}},
     ),
     mistakes=(
         Mistake(
@@ -94,6 +95,11 @@ FACTOR_OF = Question(
             lambda name, factors: _longest([path for path in factors if name.startswith(path)], factors),
             'You compared letters. "layer1" is the beginning of "layer10", but no module above it: a path ends at a '
             "dot, or with the name.",
+        ),
+        Mistake(
+            "whole name overlooked",
+            lambda name, factors: _longest([path for path in factors if name.startswith(path + ".")], factors),
+            "A path may be the whole name, and then no dot follows it: ask for name == path as well.",
         ),
         Mistake(
             "path anywhere",
@@ -310,7 +316,7 @@ def _from_the_top(groups: list[str], number: int) -> list[str]:
 
 UNFREEZING = Question(
     name="unfreezing",
-    signature="unfreezing(groups, images, batch_size, epochs) -> plan",
+    signature="unfreezing(groups, images, batch_size, epochs)",
     draw=draw_unfreezing,
     answer=unfreezing,
     examples=(
@@ -581,6 +587,8 @@ def headed_network(kind: str, hidden: int, classes: int, bias: bool) -> nn.Modul
     first, last = nn.Linear(INPUTS, hidden), nn.Linear(hidden, classes, bias=bias)
     if kind == "sequential":
         return _counting(nn.Sequential(first, nn.ReLU(), last))
+    if kind == "log-probabilities":
+        return _counting(nn.Sequential(first, nn.ReLU(), last, nn.LogSoftmax(dim=1)))
     if kind == "fc":
         return _counting(Network(nn.Sequential(first, nn.ReLU()), "fc", last))
     between = nn.Linear(hidden, hidden)
@@ -599,7 +607,8 @@ def _numbers(number: int, weight: Tensor) -> Tensor:
 
 
 def draw_network_with_head(random: Random) -> dict[str, Any]:
-    kind, bias = random.choice(("sequential", "fc", "classifier")), random.choice((True, False))
+    kinds = ("sequential", "fc", "classifier", "log-probabilities")
+    kind, bias = random.choice(kinds), random.choice((True, False))
     network = headed_network(kind, random.integer(2, 6), random.integer(2, 9), bias)
     return {"network": network, "classes": random.integer(2, 9)}
 
@@ -678,9 +687,15 @@ def _first_replaced(network: nn.Module, classes: int) -> nn.Module:
     return network
 
 
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear)
+
+
 def _last_child_replaced(network: nn.Module, classes: int) -> nn.Module:
-    *_, (name, child) = network.named_children()
-    old = next(module for module in child.modules() if isinstance(module, nn.Linear))
+    with_layers = [(name, list(child.modules())) for name, child in network.named_children()]
+    *_, (name, modules) = ((name, modules) for name, modules in with_layers if any(map(_is_linear, modules)))
+    old = next(filter(_is_linear, modules))
+    assert isinstance(old, nn.Linear)
     setattr(network, name, nn.Linear(old.in_features, classes, bias=last_linear(network)[2].bias is not None))
     return network
 
@@ -703,6 +718,7 @@ NEW_HEAD = Question(
         {"network": headed_network("sequential", 2, 3, True), "classes": 5},
         {"network": headed_network("fc", 2, 3, False), "classes": 5},
         {"network": headed_network("classifier", 2, 3, True), "classes": 5},
+        {"network": headed_network("log-probabilities", 2, 3, True), "classes": 5},
     ),
     mistakes=(
         Mistake(
@@ -907,7 +923,7 @@ FEATURES = Question(
 
 def draw_times(random: Random) -> dict[str, Any]:
     with_body = random.uniform(2, 20)
-    share = random.choice((0.1, 0.3, 0.5, 0.9, 1.2))
+    share = random.choice((0.1, 0.3, 0.5, 0.9, 1.0, 1.2))
     return {
         "once": random.uniform(50, 3000),
         "with_body": with_body,
@@ -962,6 +978,7 @@ EPOCHS_UNTIL_CHEAPER = Question(
         {"once": 30.0, "with_body": 3.0, "on_features": 1.0, "steps": 10},
         {"once": 100.0, "with_body": 3.0, "on_features": 1.0, "steps": 10},
         {"once": 100.0, "with_body": 1.0, "on_features": 2.0, "steps": 10},
+        {"once": 1.0, "with_body": 1.0, "on_features": 0.75, "steps": 2},
     ),
     mistakes=(
         Mistake(
