@@ -94,14 +94,31 @@ class Book:
             self._right.discard(name)
             self._failed[name] = found.arguments
             raise
+        except Exception as error:  # ours failed and not the student's: a stack trace would be of no use to them
+            raise WorkbookError(
+                f"{name}: this could not be judged, and that is no fault of your function. lrlab's own code raised "
+                f"{type(error).__name__}: {error}. Restart the kernel and try again; if it stays, report it, please."
+            ) from error
         self.kept.attempted(name, right=True)
         self._right.add(name)
         examples = f"{len(question.examples)} example{'s' * (len(question.examples) != 1)}"
         print(f"{name}: right, on {examples} and {question.draws} random inputs.")
 
     def right(self, *names: str) -> bool:
-        """True once these questions were checked and right in this kernel, so that a cell may use your functions."""
-        return all(self._question(name).name in self._right for name in names)
+        """True once these questions were checked and right in this kernel, so that a cell may use your functions.
+
+        Unless they were, a line says which ones it waits for: the cell would stay empty without a word.
+        """
+        missing = [name for name in names if self._question(name).name not in self._right]
+        if missing:
+            print(f"Nothing to see yet: {self._waiting_for(missing)}")
+        return not missing
+
+    def _waiting_for(self, missing: list[str]) -> str:
+        open_yet = [name for name in missing if not self.kept.right(name)]
+        if open_yet:
+            return f"this cell needs your {_listed(open_yet)}, checked and right."
+        return f"Python was started anew. Run {_listed(missing)} and the check of each again, then this cell."
 
     def given(self, name: str) -> tuple[Any, ...]:
         """The input on which your function failed last, or the first example: `momentum(*book.given("momentum"))`."""
@@ -194,6 +211,10 @@ class Book:
     @property
     def _points(self) -> Mapping[str, float]:
         return self._record.get("points", {})
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _names_in(workbook: str) -> list[str]:

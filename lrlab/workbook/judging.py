@@ -19,7 +19,9 @@ import io
 import random
 import sysconfig
 import textwrap
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +33,14 @@ import torch
 from IPython import get_ipython
 
 import lrlab
-from lrlab.workbook.questions import Case, Mistake, Question
+from lrlab.workbook.limit import TimeOver, within
+from lrlab.workbook.questions import Case, Mistake, Property, Question
 from lrlab.workbook.values import Difference, difference, shortened, show, show_pair, unchanged
-from lrlab.workbook.verdicts import NotAttempted, Raised, Verdict, Wrong
+from lrlab.workbook.verdicts import NotAttempted, Raised, TooSlow, Verdict, Wrong
 
 INTERRUPTED = "interrupted"
 PRINTED = 2000  # characters of a student's output that are kept
+SECONDS = 30.0  # for all calls of a check together; the longest of ours takes about one
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Trouble:
     error: str
     place: str
     unfinished: bool = False  # it is the stub's own NotImplementedError
+    stub: str = ""  # it is that of another function, which this one calls
+    late: bool = False  # the time was over
 
 
 @dataclass(frozen=True)
@@ -81,19 +87,20 @@ class Unreadable:
 
 
 def check(question: Question, function: Any, seed: str | int = "") -> None:
-    """Try a student's function on the inputs of a question.
+    """Try a student's function on the inputs of a question, for `SECONDS` at most where a limit can be set.
 
     Raises
     ------
-    NotAttempted, Raised, Wrong
+    NotAttempted, Raised, TooSlow, Wrong
         Unless it is right.
     """
     refuse_unfit(question, function)
-    cases = question.cases(seed)
-    outcomes = []
-    with _own_randomness():
+    with _as_in_a_fresh_kernel():
+        cases = question.cases(seed)
+        outcomes = []
+        end = time.monotonic() + SECONDS
         for case in cases:
-            outcomes.append(attempt(question, function, case))
+            outcomes.append(attempt(question, function, case, end - time.monotonic()))
             if outcomes[-1].trouble:
                 break
         found = verdict(question, cases, outcomes)
@@ -117,10 +124,11 @@ def refuse_unfit(question: Question, function: Any) -> None:
     yours = _parameters(function)
     if yours is not None and (not _takes(function, len(question.parameters)) or _shuffled(yours, question.parameters)):
         order = "in this order" if _shuffled(yours, question.parameters) else f"{len(question.parameters)} of them"
+        order += ", by position" if _by_name_only(function) else ""
         raise Wrong(
             question.name,
             "your function takes other parameters than asked",
-            ("yours", f"{getattr(function, '__name__', 'function')}({', '.join(yours)})"),
+            ("yours", f"{getattr(function, '__name__', 'function')}{inspect.signature(function)}"),
             ("asked", f"{asked}: {order}. Their names are yours to choose"),
             kind="signature",
         )
@@ -139,19 +147,22 @@ def not_attempted(question: Question) -> NotAttempted:
 # The student's half ---------------------------------------------------------------------------------------------------
 
 
-def attempt(question: Question, function: Callable[..., Any], case: Case) -> Outcome:
-    """Call the student's function on copies of one input, with its output caught and the random numbers seeded."""
+def attempt(question: Question, function: Callable[..., Any], case: Case, seconds: float = SECONDS) -> Outcome:
+    """Call the student's function on copies of one input, with its output caught, as in a fresh kernel."""
     passed = copy.deepcopy(dict(case.arguments))
     output = _Output()
     trouble, value = None, None
-    _seed_everything()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+
+    def call() -> Any:
+        value = function(*passed.values())
+        if inspect.iscoroutine(value):
+            value.close()  # or Python would complain, later and elsewhere, that nobody awaited it
+        return _read(question, value)
+
+    with _as_in_a_fresh_kernel(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         try:
-            value = function(*passed.values())
-            if inspect.iscoroutine(value):
-                value.close()  # or Python would complain, later and elsewhere, that nobody awaited it
-            value = _read(question, value)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            value = within(seconds, call)
+        except (Exception, SystemExit, KeyboardInterrupt, TimeOver) as error:
             trouble = _trouble(error, function)
     changed = tuple(
         name
@@ -188,21 +199,36 @@ class _Output(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _own_randomness() -> Iterator[None]:
-    """Leave the random numbers of the student's notebook as they were."""
+def _as_in_a_fresh_kernel() -> Iterator[None]:
+    """Random numbers seeded, torch's settings its defaults; afterwards both are again as the notebook had them.
+
+    What a student's function, or a cell before it, sets for all of torch must not decide how a question is judged.
+    """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
+    dtype, gradients, device = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device()
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         try:
+            _seed_everything()
+            _set_torch(torch.float32, True, torch.device("cpu"))
+            warnings.simplefilter("ignore")
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
+            _set_torch(dtype, gradients, device)
 
 
 def _seed_everything() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (a student may use the old generator)
     torch.random.default_generator.manual_seed(0)
+
+
+def _set_torch(dtype: torch.dtype, gradients: bool, device: torch.device) -> None:
+    torch.set_default_dtype(dtype)
+    torch.set_grad_enabled(gradients)
+    if device != torch.get_default_device():  # with a default device, even with its own, torch is slower
+        torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def _is_stub(function: Callable[..., Any]) -> bool:
@@ -231,6 +257,12 @@ def _parameters(function: Callable[..., Any]) -> list[str] | None:
         return None
 
 
+def _by_name_only(function: Callable[..., Any]) -> bool:
+    """True if a parameter stands behind a *, where a call by position does not reach it."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters)
+
+
 def _takes(function: Callable[..., Any], count: int) -> bool:
     try:
         inspect.signature(function).bind(*[None] * count)
@@ -252,9 +284,10 @@ def _trouble(error: BaseException, function: Callable[..., Any]) -> Trouble:
     if isinstance(error, KeyboardInterrupt):
         said = f"{INTERRUPTED}: it was still running. Is there a loop that does not end?"
     frame = _students_frame(error.__traceback__)
-    own = frame is not None and frame.name == getattr(function, "__name__", None)
-    unfinished = isinstance(error, NotImplementedError) and not error.args and own
-    return Trouble(said, _place(frame), unfinished)
+    stub = frame.name if frame is not None and isinstance(error, NotImplementedError) and not error.args else ""
+    if stub == getattr(function, "__name__", None):
+        return Trouble(said, _place(frame), unfinished=True)
+    return Trouble(said, _place(frame), stub=stub if stub.isidentifier() else "", late=isinstance(error, TimeOver))
 
 
 def _students_frame(trace: TracebackType | None) -> traceback.FrameSummary | None:
@@ -304,12 +337,22 @@ def _judge(question: Question, case: Case, expected: Any, value: Any) -> Differe
     if form is not None and form.kind != "value":
         return form
     for claim in question.properties:
-        if not claim.holds(value, case.arguments):
+        if not _holds(claim, value, case):
             return Difference("property", f"it should hold that {claim.claim}, and it does not")
     if question.compare is None:
         return form
-    words = question.compare(expected, value)
+    try:
+        words = question.compare(expected, value)
+    except Exception as error:  # what can be done with the right value cannot be done with this one
+        words = f"it cannot be compared with what is asked ({type(error).__name__}: {error})"
     return Difference("value", words) if words else None
+
+
+def _holds(claim: Property, value: Any, case: Case) -> bool:
+    try:
+        return claim.holds(value, case.arguments)
+    except Exception:  # of a value like infinity some claims cannot even be worked out: they do not hold of it
+        return False
 
 
 def verdict(question: Question, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict | None:
@@ -388,6 +431,16 @@ def _raised(question: Question, case: Case, outcome: Outcome) -> Verdict:
             ("in", outcome.trouble.place),
             ("next", "This line of the stub is still reached: take it out, and return your result"),
         )
+    if outcome.trouble.stub:
+        return Raised(
+            question.name,
+            "a function that yours calls is not written yet",
+            ("in", outcome.trouble.place),
+            ("next", f"Answer the question of {outcome.trouble.stub} first, run its cell, then check this one again"),
+            arguments=tuple(case.arguments.values()),
+        )
+    if outcome.trouble.late:
+        return _late(question, case, outcome)
     return Raised(
         question.name,
         "stopped while it ran" if outcome.trouble.error.startswith(INTERRUPTED) else "your code raised an exception",
@@ -396,6 +449,19 @@ def _raised(question: Question, case: Case, outcome: Outcome) -> Verdict:
         ("in", outcome.trouble.place),
         ("printed", _beginning(outcome.printed)),
         ("next", f"Look at that line with these numbers. {_hint(question)}"),
+        arguments=tuple(case.arguments.values()),
+    )
+
+
+def _late(question: Question, case: Case, outcome: Outcome) -> TooSlow:
+    assert outcome.trouble is not None
+    return TooSlow(
+        question.name,
+        f"your function was still running after {SECONDS:g} s",
+        ("given", _given(case)),
+        ("in", outcome.trouble.place),
+        ("printed", _beginning(outcome.printed)),
+        ("next", f"Is there a loop that does not end, or one with far too many steps? {_hint(question)}"),
         arguments=tuple(case.arguments.values()),
     )
 

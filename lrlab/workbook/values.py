@@ -105,9 +105,9 @@ def _numbers(expected: Real, got: Any, tolerance: float) -> Difference | None:
         return Difference("nan", f"NaN is not a number: {_NAN_ADVICE}")
     if _near(wanted, given, tolerance).all():
         return None
-    if isinstance(expected, Integral) and abs(given - wanted) <= 3 and float(given).is_integer():
+    if isinstance(expected, Integral) and float(given).is_integer():
         count = int(given - wanted)
-        return Difference("value", f"{abs(count)} too {'many' if count > 0 else 'few'}")
+        return Difference("value", f"{number(abs(count))} too {'many' if count > 0 else 'few'}")
     return Difference("value", _relation(wanted, given) or _apart(wanted, given))
 
 
@@ -225,9 +225,15 @@ def _relation(expected: Tensor, got: Tensor) -> str | None:
     one = expected.numel() == 1
     if abs(factor + 1) < 1e-3:
         return "the number is right, but its sign is not" if one else "the numbers are right, but every sign is wrong"
-    if abs(factor - 1) < 5e-3:
+    if abs(factor - 1) < 5e-3 or (one and not _says_something(factor)):
         return None
     return f"{'it' if one else 'every entry'} is {number(factor, 3)} times what it should be"
+
+
+def _says_something(factor: float) -> bool:
+    """Between any two numbers is some factor: one like 2, -10 or 1/64 may be the mistake, 0.991 tells nothing."""
+    size = max(abs(factor), 1 / abs(factor))
+    return size < 1000 and abs(size - round(size)) < 1e-3 * size
 
 
 def _apart(expected: Tensor, got: Tensor) -> str:

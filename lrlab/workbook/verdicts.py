@@ -40,6 +40,10 @@ class Verdict(WorkbookError):
         self.question = question
         self.arguments = arguments
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle: the text is made already, and is not to be made again of its parts."""
+        return _made_again, (type(self), str(self), self.__dict__)
+
 
 class NotAttempted(Verdict):
     """There is only the stub so far."""
@@ -47,6 +51,10 @@ class NotAttempted(Verdict):
 
 class Raised(Verdict):
     """The student's code raised an exception, or was interrupted."""
+
+
+class TooSlow(Raised):
+    """The student's function was still running when the time was over."""
 
 
 class Wrong(Verdict):
@@ -85,6 +93,13 @@ class UnknownWorkbook(WorkbookError, LookupError):
 
 class NotYet(WorkbookError):
     """The solution was asked for before an attempt."""
+
+
+def _made_again(kind: type[Verdict], text: str, attributes: dict[str, Any]) -> Verdict:
+    verdict = kind.__new__(kind)
+    verdict.args = (text,)
+    verdict.__dict__.update(attributes)
+    return verdict
 
 
 def report(headline: str, *rows: tuple[str, str]) -> str:

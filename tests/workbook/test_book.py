@@ -17,6 +17,7 @@ from lrlab.workbook import (
     Wrong,
     book,
     books,
+    judging,
     load,
 )
 
@@ -84,6 +85,33 @@ def test_right_is_said_of_this_kernel_only(small):
     with pytest.raises(Wrong):
         small.check("double", lambda x: x**2)
     assert not small.right("double")
+
+
+def test_what_waits_for_an_answer_says_so(small, capsys):
+    assert not small.right("double", "half")
+    assert capsys.readouterr().out == "Nothing to see yet: this cell needs your double and half, checked and right.\n"
+    small.check("double", lambda x: 2 * x)
+    small.check("half", lambda x: x / 2)
+    capsys.readouterr()
+    assert small.right("double", "half") and capsys.readouterr().out == "", "no word where there is something to see"
+    restarted = again(small)
+    assert not restarted.right("double", "half")
+    said = capsys.readouterr().out
+    assert "Python was started anew. Run double and half and the check of each again, then this cell." in said
+    with pytest.raises(Wrong):
+        restarted.check("half", lambda x: x)
+    assert not restarted.right("half") and "Run half and the check" in capsys.readouterr().out
+
+
+def test_a_fault_of_ours_is_no_fault_of_the_students(small, monkeypatch):
+    def broken(*_):
+        raise IndexError("deep inside")
+
+    monkeypatch.setattr(judging, "verdict", broken)
+    with pytest.raises(WorkbookError, match="no fault of your function.*IndexError: deep inside") as caught:
+        small.check("double", lambda x: 2 * x)
+    assert caught.value._render_traceback_() == [str(caught.value)]
+    assert small.kept.attempts("double") == 0
 
 
 def test_given_is_the_input_that_failed_last_or_the_first_example(small):

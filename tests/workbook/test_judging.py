@@ -5,7 +5,12 @@ import math
 import operator
 import pickle
 import random
+import re
+import signal
 import sys
+import threading
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lrlab.workbook import Mistake, NotAttempted, Property, Question, Raised, Wrong, judging
+from lrlab.workbook import Mistake, NotAttempted, Property, Question, Raised, TooSlow, Wrong, judging, limit
 from lrlab.workbook.judging import Outcome, attempt, check, judge, recognise, verdict
 from lrlab.workbook.values import difference, number, same_form, show, show_pair, unchanged
 
@@ -46,10 +51,16 @@ ONE = torch.ones(3, dtype=float64)
         (1.0, torch.tensor(1.0), "kind", ".item()"),
         (1.0, "1.0", "kind", "a string, and a number"),
         (1.0, math.nan, "nan", "0/0"),
-        (1.0, 1.1, "value", "1.1 times"),
+        (1.0, 1.1, "value", "it is 0.1 too large"),
+        (1.0, 0.991, "value", "it is 0.009 too small"),
+        (1.0, 3.0, "value", "3.0 times"),
+        (4.0, -1.0, "value", "-0.25 times"),
+        (1.0, 1.0001e3, "value", "999.0 too large"),
         (0.0, 0.5, "value", "0.5 too large"),
         (5, 7, "value", "2 too many"),
         (5, 4, "value", "1 too few"),
+        (1, 100, "value", "99 too many"),
+        (1, 2.5, "value", "1.5 too large"),
         (5, 10**400, "value", ""),
         (-2.0, 2.0, "value", "its sign is not"),
         (ONE, 1.0, "kind", "a plain number, and a tensor"),
@@ -560,3 +571,166 @@ def test_a_list_of_tensors_is_to_be_stacked():
     row = torch.tensor([1.0])
     assert "torch.stack" in str(difference(torch.stack([row, row]), [row, row]))
     assert "torch.tensor" in str(difference(row, [1.0]))
+
+
+# A function that does not end -----------------------------------------------------------------------------------------
+
+ENOUGH = 20.0  # seconds: after so many a loop of these tests ends by itself, and the test fails
+
+
+def endless(x, g, lr):
+    end = time.monotonic() + ENOUGH
+    while time.monotonic() < end:
+        try:
+            lr += 1
+        except Exception:
+            continue
+
+
+def endless_that_catches_everything(x, g, lr):
+    end = time.monotonic() + ENOUGH
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.01)
+        except:  # noqa: E722
+            if time.monotonic() > end - ENOUGH + 0.9:
+                raise
+
+
+def endless_in_torch(x, g, lr):
+    end = time.monotonic() + ENOUGH
+    while time.monotonic() < end:
+        x = x + lr * g
+
+
+def slow_at_times(x, g, lr):
+    time.sleep(0.1 if len(x) < 3 else ENOUGH)
+    return x - lr * g
+
+
+@pytest.fixture
+def soon_over(monkeypatch):
+    """A short limit for all calls together."""
+    monkeypatch.setattr(judging, "SECONDS", 0.5)
+
+
+needs_an_alarm = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no alarm")
+own_timeout = pytest.mark.timeout(60, method="thread")  # pytest's usual one takes the alarm for itself
+
+
+@needs_an_alarm
+@own_timeout
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (endless, "in endless:"),
+        (endless_that_catches_everything, "in endless_that_catches_everything:"),
+        (endless_in_torch, "x = x + lr * g|while time.monotonic"),
+        (slow_at_times, "time.sleep"),
+    ],
+)
+def test_a_function_that_does_not_end_is_stopped_at_its_line(soon_over, function, line):
+    before = signal.getsignal(signal.SIGALRM), sys.stdout
+    found = found_by(function)
+    assert isinstance(found, TooSlow) and isinstance(found, Raised)
+    assert str(found).startswith("step: your function was still running after 0.5 s\n") and re.search(line, str(found))
+    assert (signal.getsignal(signal.SIGALRM), sys.stdout) == before
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    check(question(), lambda x, g, lr: x - lr * g)
+
+
+@needs_an_alarm
+@own_timeout
+def test_there_is_no_limit_where_the_alarm_is_not_ours_to_set(soon_over, monkeypatch):
+    monkeypatch.setattr(limit, "AGAIN", 0.01)
+    assert limit.within(10, lambda: signal.getitimer(signal.ITIMER_REAL)[0]) > 0, "it is set"
+    found = []
+    thread = threading.Thread(target=lambda: found.append(limit.within(0.05, lambda: time.sleep(0.2))))
+    thread.start()
+    thread.join()
+    assert found == [None], "no alarm reaches another thread"
+    inner = limit.within(10, lambda: limit.within(0.05, lambda: time.sleep(0.2)))
+    assert inner is None, "the outer one is running"
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        assert limit.within(0.05, lambda: time.sleep(0.2)) is None, "the student has a use for it"
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    monkeypatch.setattr(sys, "gettrace", lambda: len)
+    assert limit.within(0.05, lambda: time.sleep(0.2)) is None, "a debugger is at work"
+
+
+# What a function sets for all of torch --------------------------------------------------------------------------------
+
+
+def test_what_a_function_or_a_cell_sets_for_torch_decides_nothing():
+    def settings():
+        return torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_default_device(), len(warnings.filters)
+
+    seen = []
+
+    def meddling(x, g, lr):
+        seen.append(settings()[:3])
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.set_default_device("meta")
+        warnings.simplefilter("error")
+        return x.to("cpu") - lr * g
+
+    before, asked = settings(), question(answer=lambda x, g, lr: x - torch.ones(1) * lr * g)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.set_default_device("meta")
+    own = settings()
+    try:
+        check(asked, meddling)
+        assert settings() == own != before
+    finally:
+        torch.set_default_dtype(before[0])
+        torch.set_grad_enabled(before[1])
+        torch.set_default_device(None)
+    assert set(seen) == {(torch.float32, True, torch.device("cpu"))} and settings() == before
+
+
+# More of what may go wrong --------------------------------------------------------------------------------------------
+
+
+def test_a_parameter_by_name_only_is_not_reached():
+    def step(x, g, *, lr):
+        return x - lr * g
+
+    text = str(found_by(step))
+    assert "yours       step(x, g, *, lr)" in text and "3 of them, by position" in text
+
+
+def test_any_callable_will_do():
+    class Stepper:
+        def step(self, x, g, lr):
+            return x - lr * g
+
+        __call__ = step
+
+    for callable_ in (Stepper(), Stepper().step, functools.partial(lambda rate, x, g, lr: x - lr * g, 3)):
+        check(question(), callable_)
+
+
+def test_a_claim_or_a_comparison_that_breaks_on_a_value_does_not_hold_of_it():
+    whole = Property("the sum is a number one can count to", lambda y, given: int(y.sum()) < 10**9)
+    found = found_by(lambda x, g, lr: x.abs() / 0, properties=(whole,))
+    assert found.kind == "property" and "one can count to" in str(found)
+    found = found_by(lambda x, g, lr: x / 0, compare=lambda expected, got: None if int(got.sum()) else "zero")
+    assert found.kind == "value" and "cannot be compared with what is asked (OverflowError" in str(found)
+
+
+def test_a_call_of_a_function_that_is_still_a_stub_names_it():
+    text = str(found_by(lambda x, g, lr: nbgraders_stub(x, g, lr)))
+    assert "a function that yours calls is not written yet" in text
+    assert "Answer the question of nbgraders_stub first" in " ".join(text.split())
+
+
+def test_verdicts_travel_to_another_process():
+    for function in (lambda x, g, lr: x + lr * g, lambda x, g, lr: 1 / 0, nbgraders_stub):
+        found = found_by(function)
+        travelled = pickle.loads(pickle.dumps(found))
+        assert type(travelled) is type(found) and str(travelled) == str(found)
+        assert travelled.question == "step" and getattr(travelled, "mistake", 0) == getattr(found, "mistake", 0)
