@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument("moves", type=Path, metavar="run.json", help="what run.save_moves wrote")
     report.add_argument("-o", "--output", type=Path, help="the page to write (default: run.html beside run.json)")
     report.add_argument("--title", help="its heading (default: model and data)")
+    report.add_argument("--device", help="make the run again there, cpu for example (default: where it was made)")
     report.add_argument("--force", action="store_true", help="replace a file that is no report, too")
 
     known, rest = parser.parse_known_args(arguments)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if known.command == "check":
         return _check(known.notebook, known.cell_seconds)
     if known.command == "report":
-        return _report(known.moves, known.output or known.moves.with_suffix(".html"), known.title, known.force)
+        return _report(known)
     return _notebooks(known.action, known.names)
 
 
@@ -85,11 +86,13 @@ def find_root() -> Path | None:
     return None
 
 
-def _report(moves: Path, output: Path, title: str | None, force: bool) -> int:
+def _report(known: argparse.Namespace) -> int:
     from lrlab import report
 
+    output = known.output or known.moves.parent / f"{known.moves.stem or 'run'}.html"
+    options = {"title": known.title, "overwrite": known.force, "device": known.device}
     try:
-        report.write(moves, output, title=title, overwrite=force, progress=sys.stderr.isatty())
+        report.write(known.moves, output, **options, progress=sys.stderr.isatty())
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         print(f"No report: {error}", file=sys.stderr)
         return 1

@@ -184,12 +184,22 @@ def trend(losses: Sequence[float] | np.ndarray, smoothing: float = 0.98) -> np.n
         return losses
     top = _level(losses[: max(3, len(losses) // 10)])
     losses = np.minimum(losses, 2 * top - losses.min())
-    away = np.arange(len(losses)) - np.arange(len(losses))[:, None]
-    weights = np.exp(-0.5 * (away / _width(len(losses), smoothing)) ** 2)
+    return local_line(np.asarray(losses), _width(len(losses), smoothing))
+
+
+def local_line(values: np.ndarray, width: float | np.ndarray) -> np.ndarray:
+    """At each place the value of a straight line, fitted with Gaussian weights to the values around it.
+
+    Args:
+        values: [n], finite, one step apart.
+        width: the standard deviation of the weights in steps; a number, or [n], one for each place.
+    """
+    away = np.arange(len(values)) - np.arange(len(values))[:, None]
+    weights = np.exp(-0.5 * (away / np.reshape(width, (-1, 1))) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
     mean, mean_of_squares = (weights * away).sum(axis=1), (weights * away**2).sum(axis=1)
-    slope = (weights * (away - mean[:, None])) @ losses / np.maximum(mean_of_squares - mean**2, 1e-12)
-    return weights @ losses - slope * mean
+    slope = (weights * (away - mean[:, None])) @ values / np.maximum(mean_of_squares - mean**2, 1e-12)
+    return weights @ values - slope * mean
 
 
 def _width(steps: int, smoothing: float) -> float:

@@ -27,12 +27,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 from scipy.stats import binomtest
 
 from lrlab import figures, moves
-from lrlab.instruments.curves import LOSS_HIGH, LOSS_LOW, LR, SMOOTH, Curve
+from lrlab._charts import charts, last_tenth
+from lrlab._words import count, percent, short
+from lrlab.data import resolve_device
 from lrlab.run import Run
 
 if TYPE_CHECKING:
@@ -44,9 +46,7 @@ MARK = '<meta name="generator" content="lrlab report">'  # by this line of the t
 MOST_MOVES = 40  # in the table; the record has them all
 MOST_VALUES = 6  # of a list that is written out
 FEW_MOVES = 8  # stand beside the figures
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 WIDE = 560  # pixels: a figure that would be unreadable if a phone made it fit
-SIZE = (4.8, 3.0)  # inches: two figures side by side on a screen, one readable on a phone
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def write(
     sections: Sequence[Section] = (),
     overwrite: bool = False,
     progress: bool = False,
+    device: str | None = None,
 ) -> Path:
     """Write the report of a run to an HTML file, whole or not at all.
 
@@ -92,20 +93,25 @@ def write(
         sections: sections of your own, which come after the results.
         overwrite: replace a file that is no report, too.
         progress: show a bar while the run is made again.
+        device: for a saved run: make it again on this device, not on the one it was made on. The same moves on another
+            device round otherwise: the curves begin alike and end a little apart.
 
     Returns:
         The path.
 
     Raises:
         ValueError: a file name that is not ``*.html``; a damaged move log, or one whose run had parts of its own (a
-            module, tensors): replay that run with them, ``Run.replay(config, moves, model=...)``, and give the run.
+            module, tensors): replay that run with them, ``Run.replay(config, moves, model=...)``, and give the run; one
+            that was made on a device that is not here.
         FileNotFoundError, FileExistsError, IsADirectoryError, PermissionError: the path cannot be written.
         TypeError: ``run`` or a section is of the wrong kind.
         RuntimeError: the run is running: pause it first.
     """
     target = _target(path, overwrite)
     if not isinstance(run, Run):
-        run = _made_again(run, progress)
+        run = _made_again(run, device, progress)
+    elif device is not None:
+        raise TypeError(f"device={device!r} is for the path of a saved run; this run has been made, on {run.device}")
     content = page(run, title=title, sections=sections)
     return moves.write_whole(target, content.encode("utf-8", "backslashreplace"))
 
@@ -128,7 +134,7 @@ def page(run: Run, *, title: str | None = None, sections: Sequence[Section] = ()
     parts = [
         _tiles(run, results),
         _section("What was trained", _pairs(_settings(run, config))),
-        _section("How it went", _charts(run, moved if beside else "")),
+        _section("How it went", _how_it_went(run, moved if beside else "")),
         "" if beside else _section("Moves", moved),
         _section("Results", _result_table(results)),
         *(_own(section) for section in sections),
@@ -172,9 +178,16 @@ def _is_report(path: Path) -> bool:
         return MARK.encode() in file.read(1000)
 
 
-def _made_again(path: Any, progress: bool) -> Run:
+def _made_again(path: Any, device: str | None, progress: bool) -> Run:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"run must be a Run or the path of its move log, got {type(path).__name__}")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)} is a folder: name the file in it that run.save_moves wrote")
+    if Path(path).suffix == ".safetensors":
+        raise ValueError(
+            f"{os.fspath(path)} is no move log, but what run.save wrote perhaps: in Python, report.write(Run.load("
+            f"{os.fspath(path)!r}), 'run.html')"
+        )
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file {os.fspath(path)}: run.save_moves(...) writes one")
     config, log = Run.load_moves(path)
@@ -184,9 +197,19 @@ def _made_again(path: Any, progress: bool) -> Run:
             f" In Python: config, moves = Run.load_moves({os.fspath(path)!r});"
             f" report.write(Run.replay(config, moves, {_as_arguments(own)}), 'run.html')"
         )
+    config = config if device is None else {**config, "device": device}
+    try:
+        resolve_device(config.get("device", "auto"))
+    except ValueError as error:
+        if device is not None:
+            raise
+        raise ValueError(
+            f"{os.fspath(path)} cannot be made again here as it was made: {error} That is device='cpu', and in the "
+            "shell --device cpu"
+        ) from None
     try:
         return Run.replay(config, log, progress=progress)
-    except (LookupError, AttributeError) as error:
+    except (LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{os.fspath(path)} is damaged: its configuration makes no run ({error!r})") from None
 
 
@@ -245,10 +268,10 @@ def _filled(split: Split | None) -> bool:
 
 def _summary(run: Run, results: Sequence[_Result]) -> str:
     text = (
-        f"{run.title}, {run.parameters:,} parameters, trained for {_count(run.step, 'step')} ({run.epoch:.3g} epochs)."
+        f"{run.title}, {run.parameters:,} parameters, trained for {count(run.step, 'step')} ({run.epoch:.3g} epochs)."
     )
     known = [result for result in results if _is(result.accuracy)]
-    found = {result.split: _percent(result.accuracy) for result in known if result.split in ("validation", "test")}
+    found = {result.split: percent(result.accuracy) for result in known if result.split in ("validation", "test")}
     if found:
         text += f" Accuracy: {', '.join(f'{accuracy} on {split}' for split, accuracy in found.items())}."
     alarm = {
@@ -264,11 +287,9 @@ def _tiles(run: Run, results: Sequence[_Result]) -> str:
     for result in results:
         if result.split in ("validation", "test"):
             words = f"{result.split} accuracy" if _is(result.accuracy) else f"{result.split} loss"
-            tiles.append((_percent(result.accuracy) if _is(result.accuracy) else _short(result.loss), words))
-    losses = run.history["loss"]
-    if len(losses):
-        last = losses[-max(1, len(losses) // 10) :]
-        tiles.append((_short(float(np.mean(last))), "training loss, mean of the last tenth of the steps"))
+            tiles.append((percent(result.accuracy) if _is(result.accuracy) else short(result.loss), words))
+    if len(run.history):
+        tiles.append((short(last_tenth(run)), "training loss, mean of the last tenth of the steps"))
     tiles.append((f"{run.step:,}", f"steps, {run.epoch:.3g} epochs"))
     cells = "".join(f"<li><b>{escape(value)}</b><span>{escape(words)}</span></li>" for value, words in tiles)
     return f'<ul class="tiles">{cells}</ul>'
@@ -277,7 +298,7 @@ def _tiles(run: Run, results: Sequence[_Result]) -> str:
 def _result_table(results: Sequence[_Result]) -> str:
     if not results:
         return ""
-    rows = [[r.split, f"{r.step:,}", _short(r.loss), _percent(r.accuracy), _interval(r), _examples(r)] for r in results]
+    rows = [[r.split, f"{r.step:,}", short(r.loss), percent(r.accuracy), _interval(r), _examples(r)] for r in results]
     head = ["split", "after step", "loss", "accuracy", "95 % interval", "examples"]
     note = (
         "The interval (Wilson's) is for the draw of the examples alone; runs with other seeds may differ by more."
@@ -369,111 +390,19 @@ def _described(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return str(value)
-    return _short(value, 6) if isinstance(value, float) else str(value)
+    return short(value, 6) if isinstance(value, float) else str(value)
 
 
 # Figures --------------------------------------------------------------------------------------------------------------
 
 
-def _charts(run: Run, moves_beside: str) -> str:
-    """Loss, validation accuracy and applied learning rate over the steps, and the moves if they are few."""
-    if not len(run.history):
+def _how_it_went(run: Run, moves_beside: str) -> str:
+    """The charts, and the moves beside them if they are few."""
+    pictures = "\n".join(_picture(fig, alt, "chart") for fig, alt in charts(run))
+    if not pictures:
         return ""
-    curve = Curve()
-    curve.grow(run.history)
-    drawn = [_loss_chart(run, curve), _accuracy_chart(run), _rate_chart(run, curve)]
-    pictures = "\n".join(_picture(fig, alt, "chart") for fig, alt in filter(None, drawn))
     beside = f"<div>\n<h3>Moves</h3>\n{moves_beside}\n</div>\n" if moves_beside else ""
     return f'<div class="figures">\n{pictures}\n{beside}</div>'
-
-
-def _steps(curve: Curve) -> np.ndarray:
-    """The last step of each row."""
-    return np.minimum((np.arange(len(curve.rows)) + 1) * curve.width, curve.end)
-
-
-def _loss_chart(run: Run, curve: Curve) -> tuple[Figure, str]:
-    steps, smooth = _steps(curve), curve.rows[:, SMOOTH]
-    checks = run.history.validation_since(0)
-    first, last = (_short(float(smooth[place])) for place in (0, -1))
-    fig, ax = figures.figure(f"Training loss: from {first} to {last}", size=SIZE)
-    # Of one step a thin line, of many the span between the lowest and the highest.
-    low, high = curve.rows[:, LOSS_LOW], curve.rows[:, LOSS_HIGH]
-    ax.fill_between(steps, low, high, color=figures.PALETTE[0], alpha=0.25, linewidth=0.8 if curve.width == 1 else 0)
-    ax.plot(steps, smooth, **figures.style(0), label=f"training {_drawn(last)}")
-    alt = f"Training loss, smoothed, over {_count(run.step, 'step')}: {first} at the start, {last} at the end."
-    if len(checks["val_loss"]):
-        start, end = (_short(float(checks["val_loss"][place])) for place in (0, -1))
-        ax.plot(checks["val_step"], checks["val_loss"], **figures.style(1), label=f"validation {_drawn(end)}")
-        alt += f" Validation loss: {start} at the start, {end} at the end."
-    ax.set(xlabel="step", ylabel="loss", xlim=(0, curve.end))
-    _scale_losses(ax, smooth[np.isfinite(smooth)])
-    alt += _mark_moves(run, ax)
-    figures.direct_labels(ax)
-    return fig, alt
-
-
-def _scale_losses(ax: Any, smooth: np.ndarray) -> None:
-    """Logarithmic, if no loss forbids it; filled by the smoothed curve, whatever a single mini-batch does."""
-    if len(smooth) and smooth.min() > 0:
-        ax.set_yscale("log")
-        low, high = ax.get_ylim()
-        ax.set_ylim(max(low, float(smooth.min()) / 3), min(high, 3 * float(smooth.max())))
-
-
-def _accuracy_chart(run: Run) -> tuple[Figure, str] | None:
-    checks = run.history.validation_since(0)
-    steps, accuracies = checks["val_step"], checks["val_accuracy"]
-    if not np.isfinite(accuracies).any():
-        return None
-    best = int(np.nanargmax(accuracies))
-    first, last, top = (_percent(accuracies[place]) for place in (0, -1, best))
-    fig, ax = figures.figure(f"Validation accuracy: {last}, at best {top}", size=SIZE)
-    ax.plot(steps, accuracies, **figures.style(1), label=last)
-    ax.plot(steps[best], accuracies[best], "o", color=figures.PALETTE[1], markersize=4, label="_best", clip_on=False)
-    ax.set(xlabel="step", ylabel="validation accuracy", ylim=(0, 1.02), xlim=(0, len(run.history)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
-    figures.direct_labels(ax)
-    alt = f"Validation accuracy over the steps: {first} at the start, {top} at best, after step {int(steps[best]):,},"
-    return fig, f"{alt} {last} at the end."
-
-
-def _rate_chart(run: Run, curve: Curve) -> tuple[Figure, str]:
-    rates, steps = np.append(curve.rows[0, LR], curve.rows[:, LR]), np.append(0, _steps(curve))
-    low, high, last = (_short(float(rate)) for rate in (rates.min(), rates.max(), rates[-1]))
-    span = f"stays at {last}" if low == high else f"goes from {_short(float(rates[0]))} to {last}"
-    fig, ax = figures.figure(f"The learning rate {span}", size=SIZE)
-    ax.step(steps, rates, where="pre", **figures.style(2), label=_drawn(last))
-    turned = [(s, v) for s, knob, v in run.moves if knob == "lr" and isinstance(v, (int, float))]
-    ax.plot(
-        [s for s, _ in turned], [v for _, v in turned], "o", markersize=4, color=figures.PALETTE[2], label="_turned"
-    )
-    ax.set(xlabel="step", ylabel="applied learning rate", xlim=(0, len(run.history)))
-    if rates.min() > 0:
-        # A rate that hardly moves shall not look as if it did: whole decades.
-        ax.set_yscale("log")
-        bottom, top = ax.get_ylim()
-        ax.set_ylim(10 ** np.floor(np.log10(bottom)), 10 ** np.ceil(np.log10(top)))
-    figures.direct_labels(ax)
-    alt = f"The learning rate that was applied {span}; it lies between {low} and {high}."
-    return fig, alt + (f" It was turned by hand {_count(len(turned), 'time')}." if turned else "")
-
-
-def _drawn(number: str) -> str:
-    """A number of `_short` for a figure: the small raised digits of the font are too thin at this size."""
-    mantissa, _, power = number.partition("10")
-    raised = power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
-    return f"${mantissa.replace('·', chr(92) + 'cdot ')}10^{{{raised}}}$" if raised != power else number
-
-
-def _mark_moves(run: Run, ax: Any) -> str:
-    """A thin line where a knob was turned; what to say of it in the alt text."""
-    steps = sorted({step for step, _, _ in run.moves})
-    if not steps or len(steps) > MOST_MOVES:
-        return ""
-    for step in steps:
-        ax.axvline(step, color="#777777", linestyle=":", linewidth=1.2, zorder=1.5, label="_move")
-    return f" Dotted lines mark the {_count(len(steps), 'step')} at which a knob was turned."
 
 
 def _picture(fig: Figure, alt: str, kind: str) -> str:
@@ -531,8 +460,8 @@ def _made_with(run: Run) -> Iterator[tuple[str, str]]:
         "Versions",
         ", ".join([f"Python {platform.python_version()}", *(f"{p} {metadata.version(p)}" for p in packages)]),
     )
-    threads = _count(torch.get_num_threads(), "thread")
-    yield "Machine", f"{platform.system()} on {platform.machine()}, {_count(os.cpu_count() or 1, 'core')}, {threads}"
+    threads = count(torch.get_num_threads(), "thread")
+    yield "Machine", f"{platform.system()} on {platform.machine()}, {count(os.cpu_count() or 1, 'core')}, {threads}"
     gpu = f" ({torch.cuda.get_device_name(run.device)})" if run.device.type == "cuda" else ""
     yield "Device", f"{run.device}{gpu}"
 
@@ -552,9 +481,14 @@ def _own(section: Section) -> str:
         content.append(_frame(section.table, section.heading))
     if section.figure is not None:
         # A heat map or a photograph turned over in the dark theme would say something else.
-        kind = "picture" if any(ax.images or ax.collections for ax in section.figure.axes) else "chart"
+        kind = "picture" if any(map(_has_tones, section.figure.axes)) else "chart"
         content.append(_picture(section.figure, section.alt, kind))
     return _section(section.heading, "\n".join(content), always=True)
+
+
+def _has_tones(ax: Axes) -> bool:
+    """Whether tones of colour mean numbers there, as in a heat map, and not only in lines and filled areas."""
+    return bool(ax.images) or any(part.get_array() is not None for part in ax.collections)
 
 
 def _section(heading: str, content: str, always: bool = False) -> str:
@@ -601,7 +535,7 @@ def _cell(value: Any, decimals: int | None) -> str:
         return f"{value:,}"
     if isinstance(value, (float, np.floating)):
         plain = decimals is not None and math.isfinite(value)
-        return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") if plain else _short(float(value), 4)
+        return f"{value:.{decimals}f}".replace("-", "\N{MINUS SIGN}") if plain else short(float(value), 4)
     return str(value)
 
 
@@ -632,24 +566,5 @@ def _html_table(
     return f'<div class="scroll" role="region" aria-label="Table: {escape(name)}" tabindex="0">\n{table}\n</div>'
 
 
-def _short(value: float, digits: int = 3) -> str:
-    """A number in a few digits, with a power of ten as it is written by hand: 0.05, 2·10⁻⁷."""
-    if not math.isfinite(value):
-        return "not finite"
-    mantissa, _, power = f"{value:.{digits}g}".partition("e")
-    if power:
-        power = str(int(power)).translate(_RAISED)
-        mantissa = f"10{power}" if mantissa == "1" else f"{mantissa}·10{power}"
-    return mantissa.replace("-", "\N{MINUS SIGN}")
-
-
 def _is(value: float) -> bool:
     return not math.isnan(value)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if _is(share) else "–"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from lrlab import Run, cli, data, figures, moves, regularization, report, rules, schedules
+from lrlab import Run, _charts, cli, data, figures, moves, regularization, report, rules, schedules
 
 EVIL = '<script>alert("1")</script>&amp;'
 
@@ -98,7 +98,7 @@ def run() -> Run:
 @pytest.fixture
 def no_charts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time."""
-    monkeypatch.setattr(report, "_charts", lambda *_: "")
+    monkeypatch.setattr(report, "charts", lambda run: [])
 
 
 @pytest.fixture(scope="module")
@@ -227,9 +227,31 @@ def test_a_page_stays_small_when_the_run_is_long() -> None:
     run = Run("mlp", "digits", device="cpu", validate_every=0)
     for step in range(50_000):
         run.history.append(lr=0.1, loss=1.0 + step % 7, epoch=step / 19)
-    figure, alt = report._loss_chart(run, (curve := report.Curve(), curve.grow(run.history))[0])
+    figure, alt = _charts.charts(run)[0]
     assert alt.startswith("Training loss, smoothed")
     assert max(len(line.get_xdata()) for line in figure.axes[0].get_lines()) <= 1000
+
+
+def test_the_smoothed_loss_does_not_lag() -> None:
+    steps = np.arange(400)
+    falling = 2.3 * np.exp(-steps / 60)
+    noisy = falling * np.exp(0.3 * np.random.default_rng(0).standard_normal(400))
+    smooth = _charts.smoothed(noisy)
+    assert np.abs(smooth / (falling * np.exp(0.3**2 / 2)) - 1).mean() < 0.06, "the mean of such noise is exp(σ²/2)"
+    assert np.abs(np.diff(np.log(smooth[20:]))).mean() < 0.1 * np.abs(np.diff(np.log(noisy[20:]))).mean()
+    # A step in the loss stands where it was made, neither before nor after it.
+    half = _charts.smoothed(np.where(steps < 200, 2.0, 1.0))
+    assert abs(int(np.argmin(np.abs(half - 1.5))) - 200) <= 1
+    # In a long run the steep fall at the start is still there.
+    assert _charts.smoothed(0.1 + 2.2 * np.exp(-np.arange(5000) / 50), width=8)[0] > 2
+
+
+def test_a_leap_of_the_loss_does_not_reach_back() -> None:
+    losses = np.r_[np.linspace(2.3, 1.0, 100), 1e6 * np.ones(5), np.inf]
+    smooth = _charts.smoothed(losses)
+    assert np.isnan(smooth[-1]) and (smooth[:95] < 2.5).all() and (smooth[-4:-1] > 3).all()
+    assert np.isnan(_charts.smoothed(np.array([np.nan, np.inf]))).all()
+    assert (_charts.smoothed(np.r_[5.0, 1e-6 * np.ones(60)]) > 0).all(), "for a logarithmic scale"
 
 
 def test_a_diverged_run_is_reported_as_such() -> None:
@@ -364,10 +386,15 @@ def test_tables_of_pandas() -> None:
 def test_pictures_are_not_turned_over_in_the_dark() -> None:
     curve, axes = figures.figure("A curve")
     axes.plot([0, 1])
+    spread, axes = figures.figure("A curve with its spread", size=(4, 3))
+    axes.fill_between([0, 1], [0, 0], [1, 2], alpha=0.3)
     photo, axes = figures.figure("A photo", size=(4, 3))
     axes.imshow(np.zeros((4, 4)))
-    pages = [Page(report._own(report.Section("S", figure=fig, alt="It."))) for fig in (curve, photo)]
-    assert [page.all("img")[0]["class"] for page in pages] == ["chart", "picture"]
+    points, axes = figures.figure("Points whose colour is a number", size=(4, 3))
+    axes.scatter([0, 1], [0, 1], c=[0.1, 0.7])
+    shown = (curve, spread, photo, points)
+    pages = [Page(report._own(report.Section("S", figure=fig, alt="It."))) for fig in shown]
+    assert [page.all("img")[0]["class"] for page in pages] == ["chart", "chart", "picture", "picture"]
     assert "scroll wide" in [attrs.get("class") for attrs in pages[0].all("div")] and not pages[1].all("div")
 
 
@@ -498,6 +525,32 @@ def test_the_command(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert cli.main(["report", "run.json", "-o", "own.html", "--force"]) == 0
 
 
+@pytest.mark.usefixtures("no_charts")
+def test_a_run_is_made_again_on_a_device_that_is_here(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.json").write_text(spoiled(device="cuda:99"))
+    assert cli.main(["report", "run.json", "--device", "cpu"]) == 0
+    page = Page(Path("run.html").read_text("utf-8"))
+    assert page.pairs["Device"] == "cpu" and moves.parse(page.record)[0]["device"] == "cpu"
+    assert cli.main(["report", "run.json", "--device", "gpu"]) == 1
+    assert "No report: unknown device 'gpu'; known: 'auto', 'cpu'" in capsys.readouterr().err
+    with pytest.raises(TypeError, match="device='cpu' is for the path of a saved run; this run has been made, on cpu"):
+        report.write(run, "other.html", device="cpu")
+
+
+def test_what_is_no_move_log_but_might_be_taken_for_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run.save("run.safetensors")
+    for given, message in ((".", ". is a folder: name the file in it"), ("run.safetensors", "report.write(Run.load('")):
+        assert cli.main(["report", given]) == 1
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.html"))
+
+
 def spoiled(**changes: Any) -> str:
     run = Run("mlp", "digits", device="cpu").train(steps=1, progress=False)
     return json.dumps({"format": moves.FORMAT, "config": {**run.config, **changes}, "moves": []})
@@ -519,6 +572,8 @@ def spoiled(**changes: Any) -> str:
         (lambda: spoiled(data={"name": "folder", "path": "gone"}), "path='gone': there is no such folder"),
         (lambda: spoiled(lr=-1), "lr must be greater than 0"),
         (lambda: spoiled(validation={"a": 1}), "No report: "),
+        (lambda: spoiled(steps="many"), "run.json is damaged: its configuration makes no run"),
+        (lambda: spoiled(device="cuda:99"), "run.json cannot be made again here as it was made: device='cuda:99' is"),
     ],
 )
 def test_files_that_make_no_report(
