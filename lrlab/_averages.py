@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import torch
@@ -191,12 +191,15 @@ def renew_batchnorm(model: nn.Module, data: Tensor | Iterable[Any], batch_size: 
 
     Returns:
         the model, in inference mode.
+
+    Raises:
+        TypeError or ValueError: data of another kind, or with too few examples.
     """
     layers = [part for part in model.modules() if isinstance(part, _BatchNorm) and _is_renewed(part)]
     model.eval()
     if not layers:
         return model
-    momenta = [layer.momentum for layer in layers]
+    momenta, before = [layer.momentum for layer in layers], copy.deepcopy([layer.state_dict() for layer in layers])
     place = next(model.parameters(), torch.zeros(()))
     try:
         for layer in layers:
@@ -206,6 +209,10 @@ def renew_batchnorm(model: nn.Module, data: Tensor | Iterable[Any], batch_size: 
         with torch.no_grad():
             for inputs in _inputs(data, batch_size):
                 model(inputs.to(place.device, place.dtype if inputs.is_floating_point() else None))
+    except BaseException:  # an empty loader, a stop: old statistics are better than none
+        for layer, state in zip(layers, before, strict=True):
+            layer.load_state_dict(state)
+        raise
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
@@ -218,15 +225,25 @@ def _is_renewed(layer: _BatchNorm) -> bool:
     return layer.track_running_stats and (not weights or any(weight.requires_grad for weight in weights))
 
 
-def _inputs(data: Tensor | Iterable[Any], batch_size: int) -> Iterable[Tensor]:
+def _inputs(data: Tensor | Iterable[Any], batch_size: int) -> Iterator[Tensor]:
     check_whole("batch_size", batch_size, 2)
     if isinstance(data, Tensor):
         if len(data) < 2:
             raise ValueError(f"renew_batchnorm: data must have at least 2 examples, got {len(data)}")
-        return data.tensor_split(math.ceil(len(data) / batch_size))
-    if not isinstance(data, Iterable):
-        raise TypeError(f"renew_batchnorm: data must be a tensor [N, ...] or a DataLoader, got {type(data).__name__}")
-    return (batch[0] if isinstance(batch, (list, tuple)) else batch for batch in data)
+        yield from data.tensor_split(math.ceil(len(data) / batch_size))
+        return
+    wanted = "data must be the inputs, a tensor [N, ...] such as dataset.train.x, or a DataLoader"
+    if isinstance(data, tuple) or not isinstance(data, Iterable):
+        raise TypeError(f"renew_batchnorm: {wanted}; got {type(data).__name__}")
+    empty = True
+    for batch in data:
+        inputs = batch[0] if isinstance(batch, (list, tuple)) and batch else batch
+        if not isinstance(inputs, Tensor):
+            raise TypeError(f"renew_batchnorm: {wanted}; a batch of this {type(data).__name__} is {batch!r:.40}")
+        yield inputs
+        empty = False
+    if empty:
+        raise ValueError(f"renew_batchnorm: this {type(data).__name__} gave no batch, so there is nothing to measure")
 
 
 # Helpers --------------------------------------------------------------------------------------------------------------

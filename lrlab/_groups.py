@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,11 +32,15 @@ def layer_groups(model: nn.Module) -> Groups:
     |                                      | order in which they were made, which is taken for the    |
     |                                      | order of their use; an only child is opened              |
 
+    Where that is not what you want, a network may say it itself, and this function and all that build on it take it at
+    its word: ``model.layer_groups = {"body": ("embed", "trunk"), "head": ("classifier",)}``, from input to output.
+
     Each parameter is in one group. A path is a prefix of parameter names that ends at a dot.
 
     Raises:
-        TypeError: no module.
-        ValueError: a module without parameters.
+        TypeError: no module, or ``model.layer_groups`` is no dict of names to paths.
+        ValueError: a module without parameters; a path in ``model.layer_groups`` that leads to none, or two that lead
+            to the same.
 
     >>> from lrlab import models
     >>> layer_groups(models.cnn())
@@ -45,7 +50,9 @@ def layer_groups(model: nn.Module) -> Groups:
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not any(True for _ in model.parameters()):
         raise ValueError(f"{type(model).__name__} has no parameters, so it has no layer groups")
-    if isinstance(model, ResNet):
+    if (declared := getattr(model, "layer_groups", None)) is not None:
+        groups = _declared(model, declared)
+    elif isinstance(model, ResNet):
         groups = _of_resnet(model)
     elif isinstance(model, VGG):
         groups = _of_vgg(model)
@@ -56,6 +63,24 @@ def layer_groups(model: nn.Module) -> Groups:
     filled = {name: tuple(path for path in paths if _holds_any(model, path)) for name, paths in groups.items()}
     filled = {name: paths for name, paths in filled.items() if paths}
     return {**_left_over(model, filled), **filled}
+
+
+def _declared(model: nn.Module, declared: Any) -> Groups:
+    """The groups that a network names itself, after a look whether they can be."""
+    own = f"{type(model).__name__}.layer_groups"
+    if not isinstance(declared, Mapping) or not all(isinstance(paths, (list, tuple)) for paths in declared.values()):
+        raise TypeError(
+            f'{own} must be a dict from input to output, such as {{"body": ("embed", "trunk"), "head": ("fc",)}}; '
+            f"got {declared!r}"
+        )
+    groups = {str(name): tuple(map(str, paths)) for name, paths in declared.items()}
+    paths = [path for group in groups.values() for path in group]
+    if lost := [path for path in paths if not _holds_any(model, path)]:
+        raise ValueError(f"{own} names {lost[0]!r}, where there is no parameter")
+    for name, _ in model.named_parameters():
+        if len(doubled := [path for path in paths if fits(name, path)]) > 1:
+            raise ValueError(f"{own} has {name!r} twice, under {' and '.join(map(repr, doubled))}")
+    return groups
 
 
 def _of_resnet(model: ResNet) -> Groups:
@@ -71,8 +96,10 @@ def _of_vgg(model: VGG) -> Groups:
         else:
             stages[-1].append(f"features.{name}")
     groups = {f"stage{number}": tuple(paths) for number, paths in enumerate(stages, 1)}
-    *hidden, last = [f"classifier.{name}" for name, layer in model.classifier.named_children() if _parameters(layer)]
-    return {**groups, "classifier": tuple(hidden), "head": (last,)}
+    # Someone may have put a single layer, or none, in the place of the three.
+    layers = [f"classifier.{name}" for name, layer in model.classifier.named_children() if _parameters(layer)]
+    layers = layers or ["classifier"]
+    return {**groups, "classifier": tuple(layers[:-1]), "head": (layers[-1],)}
 
 
 def _of_transformer(model: VisionTransformer) -> Groups:
@@ -85,6 +112,8 @@ def _of_transformer(model: VisionTransformer) -> Groups:
 def _of_any(model: nn.Module, prefix: str = "") -> Groups:
     children = {name: child for name, child in model.named_children() if _parameters(child)}
     own = [name for name, _ in model.named_parameters(recurse=False)]
+    if not children:
+        return {"head": tuple(prefix + name for name in own)}
     if isinstance(model, nn.Sequential) and not any(list(child.children()) for child in children.values()):
         return _of_layers(children, prefix)
     if len(children) == 1 and not own:
@@ -136,9 +165,14 @@ def paths_of(model: nn.Module, group: str) -> tuple[str, ...]:
     """The module paths of one group.
 
     Raises:
+        TypeError: no name.
         ValueError: no such group; the message has the nearest name and the list.
     """
     groups = layer_groups(model)
+    if not isinstance(group, str):
+        raise TypeError(
+            f'a layer group is a name, such as "{next(iter(groups))}", and several are given one by one; got {group!r}'
+        )
     if group not in groups:
         nearest = difflib.get_close_matches(str(group), groups, n=1)
         hint = f"; did you mean {nearest[0]!r}?" if nearest else "."

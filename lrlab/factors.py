@@ -51,7 +51,10 @@ def factors_checker(names: Iterable[str]) -> Callable[[Any], Factors]:
                 near = difflib.get_close_matches(str(path), paths, 1)
                 hint = f", did you mean {near[0]!r}?" if near else "."
                 some = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
-                raise ValueError(f"factors names {path!r}, but no weight is there{hint} It has: {some}")
+                raise ValueError(
+                    f"factors names {path!r}, but no weight is there{hint} It has: {some}. "
+                    "To name layer groups instead, such as 'head': transfer.factors(model, {...})"
+                )
         checked = {
             path: check_number(f"the factor of {path!r}", factor, lambda value: value >= 0, "at least 0")
             for path, factor in factors.items()

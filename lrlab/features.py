@@ -290,6 +290,7 @@ def _in_order(model: nn.Module) -> list[tuple[str, nn.Module]]:
     if isinstance(model, VGG):
         features = [(f"features.{name}", layer) for name, layer in model.features.named_children()]
         classifier = [(f"classifier.{name}", layer) for name, layer in model.classifier.named_children()]
+        classifier = classifier or [("classifier", model.classifier)]  # somebody's single layer
         return [*features, ("avgpool", model.avgpool), ("", nn.Flatten()), *classifier]
     return []
 

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import pickle
 import re
 import tempfile
 import warnings
@@ -64,7 +65,8 @@ def pretrained(
             - the name of weights in torchvision, such as ``"ResNet18_Weights.DEFAULT"``, or the member itself: ImageNet
               (1,000 classes). Downloaded once into `data.data_folder`, and compared with the published hash at each
               use. See `imagenet_images` for what such a network expects to see.
-            - the path of a file: a state dict saved by torch (``.pt``, ``.pth``, ``.bin``) or ``.safetensors``.
+            - the path of a file: a state dict saved by torch (``.pt``, ``.pth``, ``.bin``) or ``.safetensors``. Other
+              endings are understood where there is such a file.
         model: for a path: the network that the weights belong to, which is filled in place, or a function that makes
             it. Not for the other two, which bring theirs.
         sha256: for a path: what the hash of the file must be, 64 hexadecimal digits.
@@ -87,18 +89,20 @@ def pretrained(
     """
     if _is_path(source):
         return _from_file(Path(source), model, sha256).eval()  # type: ignore[arg-type]
+    called = None if source == GLYPHS else _weights_called(source)  # type: ignore[arg-type]
     if model is not None or sha256 is not None:
         given = "model" if model is not None else "sha256"
         raise TypeError(f"{given}= goes with the path of a file; {source!r} brings its own")
-    if source == GLYPHS:
+    if called is None:
         return _glyphs_network(seed, progress).eval()
-    return _from_torchvision(_weights_called(source), progress).eval()
+    return _from_torchvision(called, progress).eval()
 
 
 def _is_path(source: Any) -> bool:
     if isinstance(source, (WeightsEnum, str, os.PathLike)):
-        looks = isinstance(source, str) and (source.endswith(SUFFIXES) or os.sep in source or "/" in source)
-        return looks or isinstance(source, os.PathLike)
+        if not isinstance(source, str) or isinstance(source, WeightsEnum):
+            return isinstance(source, os.PathLike)
+        return source.endswith(SUFFIXES) or os.sep in source or "/" in source or os.path.isfile(source)
     raise TypeError(f'source must be a name such as "glyphs", or the path of a file; got {source!r}')
 
 
@@ -141,7 +145,8 @@ def read_weights(path: str | os.PathLike[str], sha256: str | None = None) -> dic
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise ValueError(
                 f"{path} holds more than named tensors: under {name!r} there is {type(tensor).__name__}. Save "
-                "model.state_dict() alone"
+                "model.state_dict() alone; out of a checkpoint, take its part: "
+                f"torch.save(torch.load({str(path)!r}, weights_only=True)[...], 'weights.pth')"
             )
     return dict(weights)
 
@@ -157,11 +162,23 @@ def _open_safetensors(path: Path) -> dict[str, Tensor]:
 def _open_pickle(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of what it then refuses
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # torch's own message advises to open the file all the same.
+            found = re.search(r"(?:GLOBAL|global) ([\w.]+)", str(error))
+            if found is None:
+                raise ValueError("its pickle is no state dict") from None
+            raise ValueError(
+                f"it holds more than tensors ({found.group(1)}), a whole network perhaps, and to open that could run "
+                "any program. Whoever made it can save model.state_dict() instead"
+            ) from None
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    reason = next(iter(str(error).strip().splitlines()), "")
+    if " " not in reason:  # a key, a number: says nothing to anybody
+        reason = type(error).__name__
     return ValueError(f"{path} cannot be read as weights; it is cut short, damaged, or something else: {reason[:200]}")
 
 
@@ -246,7 +263,8 @@ def _weights_called(source: str | WeightsEnum) -> tuple[WeightsEnum, str]:
     name = f"{type(source).__name__}.{source.name}" if isinstance(source, WeightsEnum) else str(source)
     if name in known:
         return known[name]
-    nearest = difflib.get_close_matches(name, [GLYPHS, *known], n=1, cutoff=0.5)
+    of_network = [weights for weights, (_, network) in known.items() if network == name.lower()]
+    nearest = of_network[-1:] or difflib.get_close_matches(name, [GLYPHS, *known], n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     raise ValueError(
         f'unknown weights {name!r}{hint} Known: "glyphs", torchvision\'s names such as "ResNet18_Weights.DEFAULT", '

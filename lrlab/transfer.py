@@ -304,6 +304,8 @@ def recipe(
     Source: J. Howard, Practical deep learning for coders 2018, lesson 2 (in his words: precompute=True, lr_find,
     cycle_len, cycle_mult).
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f'model must be a network that has learned, such as pretrained("glyphs"); got {model!r}')
     _check_whole("cycles", cycles, 1)
     if cycle is not None:
         _check_whole("cycle", cycle, 1)
@@ -350,7 +352,8 @@ def recipe(
     run.lr = head_cycles.until(2 * cycle).then(WarmRestarts(lr, period=cycle, mult=2))
     steps = (2**cycles - 1) * cycle
     run.train(steps, progress=progress)
-    log.add(f"the whole network, {cycles} cycles, each twice as long as the last", run, lr, steps)
+    how = "one cycle" if cycles == 1 else f"{cycles} cycles, each twice as long as the last"
+    log.add(f"the whole network, {how}", run, lr, steps)
     return Recipe(run.model.eval(), run, head_run, features, (first, second), log.table())
 
 

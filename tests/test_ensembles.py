@@ -377,8 +377,21 @@ def test_averages_of_no_run() -> None:
         ensembles.swa(network(), 10)
     with pytest.raises(TypeError, match="ema: run must be a Run"):
         ensembles.ema("mlp", 10)
-    with pytest.raises(TypeError, match=r"data must be a tensor \[N, ...\] or a DataLoader"):
-        ensembles.renew_batchnorm(with_batch_norm(), 3)
+    for wrong in (3, points(), ["text"], "digits"):
+        with pytest.raises(TypeError, match=r"data must be the inputs, a tensor \[N, ...\] .* or a DataLoader; "):
+            ensembles.renew_batchnorm(with_batch_norm(), wrong)
+
+
+def test_statistics_that_cannot_be_renewed_stay_as_they_were() -> None:
+    model = with_batch_norm()
+    model.train()(points()[0])
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="this list gave no batch, so there is nothing to measure"):
+        ensembles.renew_batchnorm(model, [])
+    with pytest.raises(RuntimeError):
+        ensembles.renew_batchnorm(model, [points()[0], torch.zeros(4, 5)])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert model[1].momentum == 0.1 and not model.training
 
 
 # Independent networks -------------------------------------------------------------------------------------------------

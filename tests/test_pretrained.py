@@ -218,22 +218,34 @@ def test_code_in_a_file_does_not_run(way: str, tmp_path: Path) -> None:
         torch.save({"weight": Mine(evidence)}, path)
     else:
         path.write_bytes(pickle.dumps({"weight": Mine(evidence)}))
-    with pytest.raises(ValueError, match="cannot be read as weights"):
+    with pytest.raises(ValueError, match="cannot be read as weights") as caught:
         transfer.pretrained(path, model=tiny)
     assert not evidence.exists()
+    assert "weights_only" not in str(caught.value), "torch's advice is to open it all the same"
 
 
 def test_a_file_with_more_than_tensors(tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     torch.save({"epoch": 3, "state_dict": tiny().state_dict()}, path)
-    with pytest.raises(ValueError, match="under 'epoch' there is int. Save model.state_dict\\(\\) alone"):
+    with pytest.raises(ValueError, match="under 'epoch' there is int. Save model.state_dict\\(\\) alone; out of a"):
         read_weights(path)
     torch.save([1, 2], path)
     with pytest.raises(ValueError, match="no state dict but list"):
         read_weights(path)
     torch.save(tiny(), path)
-    with pytest.raises(ValueError, match="cannot be read as weights"):
+    with pytest.raises(ValueError, match=r"it holds more than tensors \(torch.nn.modules.\S+\), a whole network"):
         read_weights(path)
+    path.write_text("hello")
+    with pytest.raises(ValueError, match="damaged, or something else: KeyError"):
+        read_weights(path)
+
+
+def test_a_file_in_this_folder_may_have_any_ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save((model := tiny()).state_dict(), "last.ckpt")
+    assert same(transfer.pretrained("last.ckpt", model=tiny), model)
+    with pytest.raises(ValueError, match="unknown weights 'lost.ckpt'"):
+        transfer.pretrained("lost.ckpt", model=tiny)
 
 
 def test_a_saved_run_is_told_apart(tmp_path: Path) -> None:
@@ -291,6 +303,7 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
         ("glyph", "glyphs"),
         ("ResNet18_Weights.DEFALT", "ResNet18_Weights.DEFAULT"),
         ("VGG16_Weights.IMAGENET1K_V9", "VGG16"),
+        ("ResNet50", "ResNet50_Weights.DEFAULT"),
     ],
 )
 def test_an_unknown_name(name: str, nearest: str) -> None:

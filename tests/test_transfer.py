@@ -111,7 +111,22 @@ GROUPS: list[tuple[Callable[[], nn.Module], dict[str, tuple[str, ...]]]] = [
     (Own, {"scale": ("scale",), "lower": ("lower",), "upper": ("upper",)}),
     (Wrapped, {"block1": ("net.1",), "block2": ("net.3",), "head": ("net.5",)}),
     (lambda: nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), nn.Linear(4, 2)), {"0": ("0",), "1": ("1",)}),
+    (lambda: nn.Linear(3, 2), {"head": ("weight", "bias")}),
+    (lambda: HeadFirst(), {"trunk": ("trunk",), "head": ("classifier",)}),
 ]
+
+
+class HeadFirst(nn.Module):
+    """Made in another order than it is used in, and it says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(12, 10)
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU())
+        self.layer_groups = {"trunk": ["trunk"], "head": ["classifier"]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.trunk(x))
 
 
 def digits(per_class: int | None = 8, **options: Any) -> data.Dataset:
@@ -165,6 +180,42 @@ def test_what_was_added_to_a_known_network_has_a_group_too() -> None:
     assert "head" not in layer_groups(model)
 
 
+def test_a_network_that_says_its_groups_is_taken_at_its_word() -> None:
+    model = new_head(freeze(HeadFirst()), 7)
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
+    assert discriminative(model, 10) == {"trunk": 0.1, "classifier": 1.0}
+    assert gradual(model, 5)[0][2] == {"trunk": 0.0, "classifier": 1.0}
+    assert copy.deepcopy(model).layer_groups == model.layer_groups
+    for wrong, error, message in (
+        ({"head": "classifier"}, TypeError, "HeadFirst.layer_groups must be a dict from input to output"),
+        (["trunk", "classifier"], TypeError, "HeadFirst.layer_groups must be a dict"),
+        ({"body": ("trunc",)}, ValueError, "HeadFirst.layer_groups names 'trunc', where there is no parameter"),
+        ({"a": ("trunk",), "b": ("trunk.1",)}, ValueError, "has 'trunk.1.weight' twice, under 'trunk' and 'trunk.1'"),
+    ):
+        model.layer_groups = wrong
+        with pytest.raises(error, match=message):
+            layer_groups(model)
+    model.layer_groups = {"head": ("classifier",)}
+    assert layer_groups(model) == {"others": ("trunk.1.weight", "trunk.1.bias"), "head": ("classifier",)}
+
+
+def test_a_single_layer_or_none_in_the_place_of_vggs_classifier() -> None:
+    model = vgg()
+    inputs = model.classifier[0].in_features
+    model.classifier = nn.Linear(inputs, 10)
+    assert layer_groups(model)["head"] == ("classifier",) and "classifier" not in layer_groups(model)
+    assert new_head(model, 12).classifier.out_features == 12
+    pictures = transfer.imagenet_images(digits(2), 32)
+    for group in ("stage2", "head"):
+        precompute(model, pictures, group, device="cpu")  # or it would say that the parts are not the whole
+    model.classifier = nn.Identity()  # type: ignore[assignment]
+    assert list(layer_groups(model)) == ["stage1", "stage2"]
+
+
 def test_what_has_no_groups() -> None:
     with pytest.raises(TypeError, match="must be a torch.nn.Module, got str"):
         layer_groups("cnn")  # type: ignore[arg-type]
@@ -182,6 +233,8 @@ def test_an_unknown_group_names_the_nearest_and_all() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             use()
+    with pytest.raises(TypeError, match="a layer group is a name, .* several are given one by one; got \\['block1'"):
+        freeze(models.cnn(), ["block1", "block2"])  # type: ignore[arg-type]
     model = models.cnn()
     with pytest.raises(ValueError, match="no layer group 'zzz'. It has"):
         freeze(model, "head", "zzz")
@@ -630,6 +683,8 @@ def test_the_recipe_on_colour_pictures_and_torchvisions_network() -> None:
 
 
 def test_what_the_recipe_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TypeError, match="model must be a network that has learned, such as .*; got 'cnn'"):
+        transfer.recipe("cnn", "digits")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="data must be a name or a Dataset, got list"):
         transfer.recipe(learned(), [1, 2])  # type: ignore[arg-type]
     whole = digits()
