@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from lrlab import Run, data, figures, instruments, models, rules, schedules, transfer
-from lrlab.instruments import instrument
+from lrlab.history import History
+from lrlab.instruments import curves, instrument
 from lrlab.instruments.layers import Layers
 from lrlab.instruments.tracks import in_words
 from lrlab.instruments.transfer_picture import percent, several
@@ -250,6 +251,53 @@ def test_a_schedule_that_ends_at_nothing(digits: data.Dataset) -> None:
     assert len(view.figure().axes) == 6
     view.turn("lr", 0.2)
     assert view._state()["schedule"] == "" and view.rates["head"] == 0.2 and view._domain() == (1e-5, 10.0)
+
+
+# The smoothed loss ----------------------------------------------------------------------------------------------------
+
+
+def history_of(losses: np.ndarray) -> History:
+    history = History()
+    for loss in losses:
+        history.append(lr=0.1, loss=float(loss), epoch=0.0)
+    return history
+
+
+def test_the_smoothed_loss_does_not_lag() -> None:
+    steps = np.arange(200)
+    falling = 2.3 * np.exp(-steps / 60) + 0.1
+    noisy = falling * np.random.default_rng(0).uniform(0.7, 1.3, 200)
+    fitted, averaged = curves.local_fit(noisy), curves.Smoother()(noisy)
+    error, lag = (np.abs(np.log(smooth / falling)).max() for smooth in (fitted, averaged))
+    assert error < 0.15 < 0.3 < lag
+    assert np.abs(np.log(curves.local_fit(falling) / falling)).max() < 0.03
+
+
+def test_the_smoothed_loss_stays_among_the_losses_and_leaves_out_what_is_not_finite() -> None:
+    cliff = np.array([2.0] * 20 + [0.01] * 8)
+    assert (curves.local_fit(cliff) >= 0.01).all()
+    cliff[3] = np.nan
+    assert np.isnan(curves.local_fit(cliff)).tolist() == np.isnan(cliff).tolist()
+    assert curves.local_fit(np.array([0.5])).tolist() == [0.5]
+    assert np.isnan(curves.local_fit(np.full(3, np.inf))).all()
+
+
+def test_a_turn_is_seen_at_its_own_step_and_in_pieces_the_curve_is_the_same() -> None:
+    losses = np.where(np.arange(150) < 100, 1.0, 0.2)
+    whole, pieces = curves.LagFreeCurve(), curves.LagFreeCurve()
+    whole.turn_at([100])
+    whole.grow(history_of(losses))
+    assert whole.rows[:, curves.SMOOTH].tolist() == pytest.approx(losses.tolist(), abs=1e-6)
+    for n in (1, 7, 40, 99, 104, 110, 150):  # that of step 100 becomes known when it has been passed
+        pieces.turn_at([100] if n > 105 else [])
+        pieces.grow(history_of(losses[:n]))
+    assert np.abs(pieces.rows - whole.rows)[:, curves.SMOOTH].max() < 1e-6 and len(pieces.rows) == 150
+
+
+def test_an_explosion_does_not_reach_back() -> None:
+    curve = curves.LagFreeCurve()
+    curve.grow(history_of(np.array([2.0] * 60 + [1e3, 1e6, 1e9])))
+    assert curve.rows[:40, curves.SMOOTH].max() < 2.05 and curve.rows[-1, curves.SMOOTH] > 2.5
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 // adaptive_view.py describes the messages.
 
 import {
-  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, short, spread, text, within, xAxis, yAxis,
+  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, short, spread, text, upright, within, xAxis, yAxis,
 } from "./canvas.js";
-import { DASHES, KEYS, Knob, button, floats, h, offer, select, write } from "./controls.js";
-import { Link } from "./link.js";
+import { DASHES, KEYS, Knobs, button, floats, h, offer, select, tell, write } from "./controls.js";
+import { lookAlong } from "./hand.js";
+import { Link, widget } from "./link.js";
 
 const PANEL = { left: 52, top: 26, bottom: 30, gap: 24 };
 const NARROW = 700; // below, the panels stand two by two
@@ -55,7 +56,6 @@ class PanelPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     this.frames.forEach((frame, panel) => this.panel(ctx, panel, frame, colour));
   }
 
@@ -97,8 +97,7 @@ class PanelPicture {
 
   reading(ctx, panel, frame, x, y, colour) {
     const at = x(this.cursor);
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1 }, () =>
-      line(ctx, 2, (i) => [Math.round(at) + 0.5, frame.y + i * frame.height]));
+    upright(ctx, at, frame.y, frame.y + frame.height, { strokeStyle: colour("muted") });
     const left = at > frame.x + frame.width / 2;
     const labels = [];
     this.state.names.forEach((_, parameter) => {
@@ -138,14 +137,14 @@ class ViewPage {
     this.canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "Adaptive view", ...KEYS });
     this.picture = new PanelPicture(this.canvas);
     this.shown = select("shows", () => this.link.ask({ do: "show", quantity: this.shown.node.value }, "show"));
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new Knobs((knob, value) => this.link.ask({ do: "turn", knob, value }, knob));
     this.note = h("p", { class: "note" });
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     const transport = h("div", {}, button("reset", "Back to the first settings", () => this.link.ask({ do: "reset" })));
     this.root = h("section", { class: "lrlab adaptive", "aria-label": "Adaptive view" },
       h("header", {}, h("strong", {}, "Adaptive view"), this.about),
       h("div", { class: "bar" }, transport, h("div", { class: "choices" }, this.shown.box)),
-      this.canvas, this.knobs, h("footer", {}, this.note), this.voice);
+      this.canvas, this.knobs.node, h("footer", {}, this.note), this.voice);
     this.listen();
     el.append(this.root);
   }
@@ -157,32 +156,15 @@ class ViewPage {
     if (this.picture.cursor > this.picture.steps) this.picture.cursor = null;
     write(this.about, state.title);
     offer(this.shown.node, state.quantities, state.shown);
-    this.showKnobs();
-    write(this.note, state.problem);
-    this.note.className = `note ${state.problem ? "problem" : ""}`;
-    if (state.problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
+    this.knobs.show(state.knobs, this.link.behind);
+    tell(this.note, state, "");
     this.canvas.setAttribute("aria-label", this.summary());
     this.picture.surface.redraw();
-  }
-
-  showKnobs() {
-    const layout = JSON.stringify(this.state.knobs.map(({ value, ...rest }) => rest));
-    if (this.layout !== layout) {
-      this.layout = layout;
-      this.controls = this.state.knobs.map(({ name, ...knob }) => new Knob({ name, ...knob }, (value) => this.turn(name, value)));
-      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
-    }
-    this.state.knobs.forEach(({ value }, i) => this.link.behind || this.controls[i].show(value));
   }
 
   summary() {
     const [, words] = this.state.quantities.find(([key]) => key === this.state.shown);
     return `Adaptive view, ${words}, ${this.state.title}: first ${this.picture.spoken(1)}. Last ${this.picture.spoken(this.picture.steps)}`;
-  }
-
-  turn(knob, value) {
-    this.link.ask({ do: "turn", knob, value }, knob);
   }
 
   /** Put the cursor at a step in all panels (null: away). */
@@ -192,25 +174,17 @@ class ViewPage {
   }
 
   listen() {
-    this.canvas.addEventListener("pointermove", (event) => {
-      if (!this.state) return;
-      const { offsetX: px, offsetY: py } = event;
-      const frame = this.picture.frames.find(({ x, y, width, height }) => px >= x - 6 && px <= x + width + 6 && py >= y && py <= y + height);
-      this.look(frame ? Math.round(this.picture.x(frame).value(px)) : null);
+    const { picture } = this;
+    lookAlong(this.canvas, {
+      under: ({ offsetX: px, offsetY: py }) => {
+        const frame = this.state && picture.frames.find(({ x, y, width, height }) => px >= x - 6 && px <= x + width + 6 && py >= y && py <= y + height);
+        return frame ? Math.round(picture.x(frame).value(px)) : null;
+      },
+      at: () => picture.cursor ?? 1,
+      stride: () => Math.max(1, Math.round(picture.steps / 50)),
+      look: (step) => this.look(step),
+      say: () => picture.cursor && write(this.voice, picture.spoken(picture.cursor)),
     });
-    for (const end of ["pointerleave", "blur"]) this.canvas.addEventListener(end, () => this.look(null));
-    this.canvas.addEventListener("keydown", (event) => this.onKey(event));
-  }
-
-  onKey(event) {
-    const stride = event.shiftKey ? 1 : Math.max(1, Math.round(this.picture.steps / 50));
-    const at = this.picture.cursor ?? 1;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 1, End: Infinity }[event.key];
-    if (event.key === "Escape") this.look(null);
-    if (goal === undefined || !this.picture.steps) return;
-    event.preventDefault();
-    this.look(goal);
-    this.voice.textContent = this.picture.spoken(this.picture.cursor);
   }
 
   dispose() {
@@ -219,9 +193,4 @@ class ViewPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new ViewPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(ViewPage);

@@ -2,8 +2,8 @@
 // its own; augmentation_view.py describes the messages.
 
 import { Surface, percent, within } from "./canvas.js";
-import { KEYS, Knob, button, h, offer, select, write } from "./controls.js";
-import { Link } from "./link.js";
+import { KEYS, Knobs, button, h, offer, select, tell, write } from "./controls.js";
+import { Link, widget } from "./link.js";
 
 const NARROW = 700; // below, the pictures stand in four columns
 const GAP = 10;
@@ -69,7 +69,7 @@ class Gallery {
 
   paint(ctx, width, height, colour) {
     if (!this.images || this.images.length !== (this.mixing ? 4 : 12)) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", textAlign: "center" });
+    Object.assign(ctx, { textAlign: "center" });
     this.fields.forEach((field, i) => {
       const picture = this.images[i];
       const at = this.place(field, picture);
@@ -125,6 +125,27 @@ class Gallery {
   }
 }
 
+/** The parameters of the pipeline, each with a button that takes its transform out. */
+class PipelineKnobs extends Knobs {
+  constructor(turn, remove) {
+    super(turn);
+    this.remove = remove;
+  }
+
+  make(knob) {
+    const { name } = knob;
+    const made = super.make(knob);
+    if (name === "lam") made.node.classList.add("wide");
+    else {
+      const remove = button("×", `Take ${name} out of the pipeline`, () => this.remove(name));
+      remove.setAttribute("aria-label", `remove ${name}`);
+      remove.className = "quiet";
+      made.node.append(remove);
+    }
+    return made;
+  }
+}
+
 class ViewPage {
   constructor(model, el) {
     this.build(el);
@@ -144,7 +165,8 @@ class ViewPage {
     this.picture = select("picture", choose);
     this.partner = select("mixed with", choose);
     this.adding = select("add", () => this.add());
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new PipelineKnobs((name, value) => ask({ do: "turn", knob: name, value }, name), (name) => ask({ do: "remove", transform: name }));
+    this.knobs.instead = this.adding.node; // who took a transform away goes on to the menu
     this.code = h("code", {});
     const copy = button("copy", "Copy the code", () => this.copy());
     copy.className = "quiet";
@@ -153,7 +175,7 @@ class ViewPage {
     this.root = h("section", { class: "lrlab augmenting", "aria-label": "Augmentation view" },
       h("header", {}, h("strong", {}, "Augmentation view"), this.about, h("span", { class: "numbers" }, this.seed)),
       h("div", { class: "bar" }, transport, h("div", { class: "choices" }, this.shown.box, this.picture.box, this.partner.box, this.adding.box)),
-      this.canvas, h("footer", {}, this.note), this.knobs, h("div", { class: "code" }, this.code, copy), this.voice);
+      this.canvas, h("footer", {}, this.note), this.knobs.node, h("div", { class: "code" }, this.code, copy), this.voice);
     this.listen();
     el.append(this.root);
   }
@@ -174,49 +196,19 @@ class ViewPage {
     this.root.classList.toggle("mixing", this.gallery.mixing);
     this.partner.box.hidden = !this.gallery.mixing;
     this.adding.box.hidden = this.gallery.mixing;
-    this.showKnobs();
+    this.knobs.show(state.knobs, this.link.behind);
     write(this.code, state.code);
-    this.tell();
+    this.showNote();
     this.canvas.setAttribute("aria-label", state.alt);
     this.gallery.surface.redraw();
   }
 
   /** The line below the pictures: what went wrong, or what the draw under the cursor is, or what can be done. */
-  tell() {
-    const { problem } = this.state;
+  showNote() {
     const { cursor, mixing } = this.gallery;
     const resting = mixing ? "The soft label says how much of each class is in the picture." : "Point at a draw, or take the arrow keys, to read what was drawn for it.";
-    write(this.note, problem || this.said || (cursor === null || mixing ? resting : this.gallery.spoken(cursor)));
-    this.note.className = `note ${problem ? "problem" : ""}`;
-    if (problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
+    tell(this.note, this.state, this.said || (cursor === null || mixing ? resting : this.gallery.spoken(cursor)));
     this.said = "";
-  }
-
-  showKnobs() {
-    const layout = JSON.stringify(this.state.knobs.map(({ value, ...rest }) => rest));
-    if (this.layout !== layout) {
-      const held = document.activeElement?.closest?.(".lrlab [data-knob]")?.dataset.knob;
-      const part = document.activeElement?.type;
-      this.layout = layout;
-      this.controls = this.state.knobs.map((knob) => this.knob(knob));
-      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
-      // Who was turning a slider when others came or went goes on turning it; who took one away goes on to the menu.
-      if (held) (this.knobs.querySelector(`[data-knob="${held}"] input[type="${part}"]`) ?? this.adding.node).focus();
-    }
-    this.state.knobs.forEach(({ value }, i) => this.link.behind || this.controls[i].show(value));
-  }
-
-  knob({ name, ...knob }) {
-    const made = new Knob({ name, ...knob }, (value) => this.link.ask({ do: "turn", knob: name, value }, name));
-    if (name === "lam") made.node.classList.add("wide");
-    else {
-      const remove = button("×", `Take ${name} out of the pipeline`, () => this.link.ask({ do: "remove", transform: name }));
-      remove.setAttribute("aria-label", `remove ${name}`);
-      remove.className = "quiet";
-      made.node.append(remove);
-    }
-    return made;
   }
 
   add() {
@@ -228,7 +220,7 @@ class ViewPage {
   look(draw) {
     if (this.gallery.cursor === draw) return;
     this.gallery.cursor = draw;
-    this.tell();
+    this.showNote();
     this.gallery.surface.redraw();
   }
 
@@ -260,7 +252,7 @@ class ViewPage {
       this.said = "the code is marked: copy it";
     }
     this.voice.textContent = this.said;
-    this.tell();
+    this.showNote();
   }
 
   dispose() {
@@ -269,9 +261,4 @@ class ViewPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new ViewPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(ViewPage);

@@ -12,6 +12,12 @@ export function short(x, digits = 3) {
   return size < 1e-5 ? "0" : rounded.toLocaleString("en", { maximumSignificantDigits: digits });
 }
 
+/** The numbers of an axis alike: where some need an exponent, all small ones have it: 1e-5, 1e-4, 0.01. */
+export function alike(ticks) {
+  const exponents = ticks.some((tick) => tick > 0 && tick < 1e-4);
+  return (x) => (exponents && x > 0 && x < 0.005 ? Number(x.toPrecision(3)).toExponential() : short(x));
+}
+
 /** A count with thousands separated: 1,240. */
 export const count = (n) => Math.round(n).toLocaleString("en");
 
@@ -102,6 +108,7 @@ export class Surface {
     this.system = matchMedia("(prefers-color-scheme: dark)");
     this.onSystem = () => this.restyle();
     this.system.addEventListener("change", this.onSystem);
+    for (const change of ["focus", "blur"]) canvas.addEventListener(change, () => this.redraw()); // a mark may show it
   }
 
   restyle() {
@@ -126,6 +133,7 @@ export class Surface {
     const ctx = this.canvas.getContext("2d");
     ctx.setTransform(density, 0, 0, density, 0, 0);
     ctx.clearRect(0, 0, width, height);
+    Object.assign(ctx, { font: `12px ${this.colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     this.paint(ctx, width, height, (name) => this.colour(name));
   }
 
@@ -174,6 +182,20 @@ export function line(ctx, n, at) {
   ctx.stroke();
 }
 
+/** A vertical line at a pixel. */
+export function upright(ctx, at, top, bottom, look) {
+  within(ctx, { lineWidth: 1, ...look }, () => line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : top]));
+}
+
+/** Diagonal stripes: what they cover is told by its pattern, not by its colour alone. */
+export function hatch(ctx, { x, y, width, height }, stroke) {
+  within(ctx, { strokeStyle: stroke, lineWidth: 1, globalAlpha: 0.7, clip: { x, y, width, height } }, () => {
+    for (let at = Math.floor((x - height - y) / 7) * 7; at < x + width - y; at += 7) {
+      line(ctx, 2, (i) => (i ? [at + y + height, y] : [at + y, y + height])); // one pattern over neighbours
+    }
+  });
+}
+
 /** A filled disc with a rim in the paper's colour, so that it stands out from the line it lies on. */
 export function dot(ctx, x, y, radius, fill, rim) {
   ctx.beginPath();
@@ -195,6 +217,24 @@ export function text(ctx, words, x, y, fill, halo) {
   ctx.fillText(words, x, y);
 }
 
+/** Words in a box, in the ink's colour: where the cursor stands on an axis. */
+export function tag(ctx, words, x, y, colour) {
+  within(ctx, { textAlign: "center", fillStyle: colour("ink") }, () => {
+    const half = ctx.measureText(words).width / 2 + 6;
+    ctx.fillRect(x - half, y - 9, 2 * half, 17);
+    ctx.fillStyle = colour("paper");
+    ctx.fillText(words, x, y);
+  });
+}
+
+/** Words that are cut off where they would be wider than this. */
+export function cut(ctx, words, width) {
+  if (ctx.measureText(words).width <= width) return words;
+  let n = words.length;
+  while (n > 1 && ctx.measureText(`${words.slice(0, n)}…`).width > width) n--;
+  return `${words.slice(0, n)}…`;
+}
+
 /** Move labels that would overlap apart vertically: those closer than `reach` sideways keep a `gap`, inside [top, bottom]. */
 export function spread(labels, gap, top, bottom, reach = Infinity) {
   const groups = [];
@@ -214,6 +254,7 @@ export function spread(labels, gap, top, bottom, reach = Infinity) {
 /** Horizontal rules with their numbers to the left of `frame`. */
 export function yAxis(ctx, frame, y, ticks, format, colour) {
   within(ctx, { textAlign: "right", textBaseline: "middle", lineWidth: 1 }, () => {
+    const words = format === short ? alike(ticks) : format;
     let above = Infinity;
     for (const tick of ticks) {
       const at = Math.round(y(tick)) + 0.5;
@@ -225,7 +266,7 @@ export function yAxis(ctx, frame, y, ticks, format, colour) {
       ctx.lineTo(frame.x + frame.width, at);
       ctx.stroke();
       ctx.fillStyle = colour("muted");
-      ctx.fillText(format(tick), frame.x - 8, at);
+      ctx.fillText(words(tick), frame.x - 8, at);
     }
   });
 }
@@ -233,6 +274,7 @@ export function yAxis(ctx, frame, y, ticks, format, colour) {
 /** The numbers of a horizontal axis, centred under their places. */
 export function xAxis(ctx, top, x, ticks, format, colour) {
   within(ctx, { textAlign: "center", textBaseline: "top", fillStyle: colour("muted") }, () => {
-    for (const tick of ticks) ctx.fillText(format(tick), x(tick), top);
+    const words = format === short ? alike(ticks) : format;
+    for (const tick of ticks) ctx.fillText(words(tick), x(tick), top);
   });
 }

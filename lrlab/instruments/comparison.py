@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lrlab.sweeps import Progress, Sweep
 
 BINS = 75  # of a loss curve, at most: the loss of one mini-batch jumps, its mean over several does so less
+_DEFAULTS: dict[str, Any] = {"model": "mlp", "data": "digits", "rule": rules.Momentum()}
 _SETTINGS = ("model", "data", "batch_size", "weight_decay", "device", "dtype", "loss", "validation")
 
 
@@ -48,6 +49,12 @@ class LossCurve:
     diverged: int
     val_loss: float
     val_accuracy: float
+
+
+def steps_per_epoch(run: Run | None) -> int:
+    """The steps in which the run sees all of its training data once; None: the run that is trained if none is given."""
+    run = run or Run(**_DEFAULTS)
+    return run._batches.steps_per_epoch(run.knobs["batch_size"])
 
 
 class Comparison:
@@ -151,6 +158,6 @@ def _in_words(curve: LossCurve, seeds: int) -> str:
 def _settings(run: Run | None) -> dict[str, Any]:
     """The arguments of `sweep` that make the same training as the run's."""
     if run is None:
-        return {"model": "mlp", "data": "digits", "rule": rules.Momentum()}
+        return _DEFAULTS
     config = run.config
     return {**{name: config[name] for name in _SETTINGS}, "rule": knobs.as_rule(config["rule"])}

@@ -54,6 +54,13 @@ export function button(name, title, onclick) {
   return h("button", { type: "button", title, onclick, ...KEYS }, ...face, h("span", {}, name));
 }
 
+/** Give a button another icon and name; one that has them is left alone. */
+export function face(node, name, image = name) {
+  if (node.dataset.face === name) return;
+  node.dataset.face = name;
+  node.replaceChildren(icon(image), h("span", {}, name));
+}
+
 export function select(label, onchange) {
   const node = h("select", { "aria-label": label, onchange, ...KEYS });
   return { node, box: h("label", { class: "choice" }, h("span", { "aria-hidden": "true" }, label), node) };
@@ -154,10 +161,51 @@ export class Knob {
   }
 }
 
+/** A row of knobs, made anew only when others are wanted. `turn(name, value)` is called with what was chosen. */
+export class Knobs {
+  constructor(turn) {
+    this.turn = turn;
+    this.node = h("div", { class: "knobs" });
+  }
+
+  make(knob) {
+    return new Knob(knob, (value) => this.turn(knob.name, value));
+  }
+
+  /** Show these knobs, and their values unless the kernel is `behind`: an old one must not pull a slider from the hand. */
+  show(knobs, behind, key = "") {
+    const layout = JSON.stringify([key, knobs.map(({ value, ...rest }) => rest)]);
+    if (this.layout !== layout) {
+      this.layout = layout;
+      const held = this.held;
+      this.controls = knobs.map((knob) => this.make(knob));
+      this.node.replaceChildren(...this.controls.map((control) => control.node));
+      if (held) (this.node.querySelector(held) ?? this.instead)?.focus(); // who was turning a knob goes on turning it
+    }
+    if (!behind) knobs.forEach(({ value }, i) => this.controls[i].show(value));
+  }
+
+  /** What is focused now, as a selector; null if it is none of the knobs. */
+  get held() {
+    const { activeElement } = document;
+    if (!this.node.contains(activeElement)) return null;
+    return `[data-knob="${activeElement.closest("[data-knob]").dataset.knob}"] input[type="${activeElement.type}"]`;
+  }
+}
+
 /** The bytes of a message as numbers; they may start anywhere in a larger buffer, which Float32Array does not allow. */
 export const floats = (view) => new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 
 /** Change an element's words only when they differ, so that a selection in them survives. */
 export function write(node, words) {
   if (node.textContent !== words) node.textContent = words;
+}
+
+/** The line below an instrument: what has gone wrong, read aloud at once, or else a hint. */
+export function tell(node, { error = "", problem = "" }, hint) {
+  const trouble = error || problem;
+  node.className = `note ${error ? "error" : problem ? "problem" : ""}`;
+  if (trouble) node.setAttribute("role", "alert");
+  else node.removeAttribute("role");
+  write(node, trouble || hint);
 }

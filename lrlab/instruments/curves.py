@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
 from scipy.signal import lfilter
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ MOST_ROWS = 1000  # a low and a high each: 2,000 points, more than a screen has 
 LARGEST = 1e38  # about what a float32 holds
 
 BETA = 0.95  # of the smoothing: the mean age of the losses in it is β / (1 - β), about 20 steps
+SIGMA, REACH = 10.0, 30  # of the local fit, in steps: about as calm as the average, and without its age
 
 
 class Smoother:
@@ -46,6 +49,48 @@ class Smoother:
         return smooth
 
 
+def local_fit(losses: np.ndarray, most: float = np.inf) -> np.ndarray:
+    """The smoothed loss, without lag: at each step the value of a straight line fitted to the losses around it.
+
+    The weights are a Gaussian's of standard deviation SIGMA steps. The value stays among the losses that it is made
+    of: a line through the end of a steep fall would come out below all of them.
+
+    An average, which looks back only, is right for a knob that is being turned: nothing shows before it happens. This
+    is for a curve in which one looks up when something happened.
+
+    Args:
+        losses: [n]; one that is not finite is left out.
+        most: higher losses count as this: an explosion to 10⁶ reaches back through any fit.
+
+    Returns:
+        [n], NaN where the loss is not finite.
+
+    Source: Cleveland 1979, Robust locally weighted regression and smoothing scatterplots. See `lrlab.finder.trend`.
+
+    >>> local_fit(np.array([3.0, 2.0, np.nan, 0.0])).round(12).tolist()
+    [3.0, 2.0, nan, 0.0]
+    """
+    known = np.isfinite(losses)
+    if not known.any():
+        return np.full(len(losses), np.nan)
+    values = np.minimum(np.where(known, losses, 0.0), most)
+    away = np.arange(-REACH, REACH + 1)
+    weights = np.exp(-0.5 * (away / SIGMA) ** 2)
+
+    def summed(numbers: np.ndarray, power: int) -> np.ndarray:
+        return np.convolve(numbers, (weights * away**power)[::-1])[REACH : REACH + len(losses)]
+
+    of_weights = [summed(known, power) for power in (0, 1, 2)]
+    of_losses = [summed(values * known, power) for power in (0, 1)]
+    spread = of_weights[2] * of_weights[0] - of_weights[1] ** 2
+    line = (of_weights[2] * of_losses[0] - of_weights[1] * of_losses[1]) / np.where(spread > 1e-9, spread, np.nan)
+    line = np.where(np.isnan(line), values, line)  # a loss all by itself
+    around = 2 * REACH + 1
+    low = minimum_filter1d(np.where(known, values, np.inf), around, mode="nearest")
+    high = maximum_filter1d(np.where(known, values, -np.inf), around, mode="nearest")
+    return np.where(known, np.clip(line, low, high), np.nan)
+
+
 class Curve:
     """The rows of a run from step ``first`` on.
 
@@ -69,13 +114,19 @@ class Curve:
             self.rows = self.rows[:0]
             while steps > MOST_ROWS * self.width:
                 self.width *= 2
+        smoothed = max(0, self._smooth_on(history) - self.first) // self.width
         # The last row is folded again: it was not full, or the validation after its last step was still missing.
-        changed = max(len(self.rows) - 1, 0)
+        changed = min(max(len(self.rows) - 1, 0), smoothed)
         start = self.first + changed * self.width
-        self._smooth.extend(self._smoother(history.since(len(self._smooth))["loss"]))
         self.rows = np.concatenate([self.rows[:changed], fold(self._columns(history, start), self.width)])
         self.end = max(self.first, len(self._smooth))
         return changed
+
+    def _smooth_on(self, history: History) -> int:
+        """Smooth what is new; returns the first step whose smoothed loss has changed, counted from 0."""
+        new = len(self._smooth)
+        self._smooth.extend(self._smoother(history.since(new)["loss"]))
+        return new
 
     def _columns(self, history: History, start: int) -> np.ndarray:
         """The seven columns of every step from ``start`` on, before folding."""
@@ -85,6 +136,42 @@ class Curve:
         lr = new["lr"]
         columns = [loss, loss, smooth, lr, lr, lr, accuracies(history, start, len(smooth))]
         return np.column_stack(columns)
+
+
+class LagFreeCurve(Curve):
+    """A curve smoothed by `local_fit`, which does not look across the steps at which a knob was turned.
+
+    So what a turn does is seen at its own step. As steps are made, the last REACH values still change.
+    """
+
+    def __init__(self, first: int = 0) -> None:
+        super().__init__(first)
+        self._turns: list[int] = []
+        self._most = np.inf  # twice the level at the start
+
+    def turn_at(self, steps: Iterable[int]) -> None:
+        """Where knobs were turned; a slider that is dragged counts once."""
+        turns: list[int] = []
+        for step in sorted(steps):
+            if step > 0 and (not turns or step >= turns[-1] + SIGMA):
+                turns.append(step)
+        new = [step for step in turns if step not in self._turns]
+        self._turns = turns
+        if new:
+            del self._smooth[new[0] :]  # a turn that became known after its steps
+
+    def _smooth_on(self, history: History) -> int:
+        again = max(0, len(self._smooth) - REACH)
+        start = max([0, again - REACH, *(step for step in self._turns if step <= again)])
+        losses = history.since(start)["loss"]
+        if again == 0 and len(losses):
+            level = float(np.median(losses[: int(SIGMA)]))
+            self._most = 2 * level if level > 0 else np.inf
+        cuts = [step - start for step in self._turns if start < step < start + len(losses)]
+        fits = [local_fit(part, self._most) for part in np.split(losses, cuts)]
+        del self._smooth[again:]
+        self._smooth.extend(np.concatenate(fits)[again - start :])
+        return again
 
 
 def accuracies(history: History, start: int, steps: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 // axis of steps. It knows where things stand; what the learner does is schedule_designer.js.
 
 import {
-  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roundDown, short, spread, text, within,
-  xAxis, yAxis,
+  Surface, count, cut, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roundDown, short, spread, text, upright,
+  within, xAxis, yAxis,
 } from "./canvas.js";
 import { DASHES } from "./controls.js";
 
@@ -97,7 +97,6 @@ export class DesignPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const [rates, losses] = this.frames;
     this.ratePanel(ctx, rates, colour);
     if (losses) this.lossPanel(ctx, losses, colour);
@@ -138,16 +137,8 @@ export class DesignPicture {
 
   names(ctx, labels, frame, colour) {
     for (const label of spread(labels, 15, frame.y + 6, frame.y + frame.height - 5)) {
-      text(ctx, this.cut(ctx, label.words), frame.x + frame.width + 10, label.y, label.fill, colour("paper"));
+      text(ctx, cut(ctx, label.words, this.labelWidth), frame.x + frame.width + 10, label.y, label.fill, colour("paper"));
     }
-  }
-
-  cut(ctx, words) {
-    let shown = words;
-    for (let length = words.length - 1; length > 0 && ctx.measureText(shown).width > this.labelWidth; length--) {
-      shown = `${words.slice(0, length)}…`;
-    }
-    return shown;
   }
 
   /** What the pen has drawn so far, as the stairs that it will be. */
@@ -186,7 +177,7 @@ export class DesignPicture {
       within(ctx, { clip: frame, ...look }, () => line(ctx, steps.length, (i) => [this.x(steps[i]), y(median[i])]));
       const last = median.findLast((value) => !Number.isNaN(value));
       const at = last === undefined ? frame.y : Math.min(Math.max(y(last), frame.y), frame.y + frame.height);
-      return { words: this.lossLabel(loss), x: 0, y: at, fill: look.strokeStyle };
+      return { words: this.lossLabel(loss), x: 0, y: at, fill: same ? look.strokeStyle : colour("muted") };
     });
     this.names(ctx, labels, frame, colour);
   }
@@ -213,8 +204,7 @@ export class DesignPicture {
   readings(ctx, frame, bottom, colour) {
     const at = this.x(this.cursor);
     const { rates, losses } = this.values(this.cursor);
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1 }, () =>
-      line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : frame.y]));
+    upright(ctx, at, frame.y, bottom, { strokeStyle: colour("muted") });
     const left = at > frame.x + frame.width * 0.7;
     const write = (all, y, { y: top, height }) => {
       const labels = all.filter(({ value }) => Number.isFinite(value)).map(({ slot, value, same }) => {
@@ -232,7 +222,12 @@ export class DesignPicture {
     write(rates, (rate) => this.height(rate), frame);
     if (this.trained) write(losses, this.lossScale[1], this.frames[1]);
     within(ctx, { textAlign: "center" }, () =>
-      text(ctx, `step ${count(this.cursor)}`, at, frame.y - 10, colour("ink"), colour("paper")));
+      text(ctx, this.moment(this.cursor), at, frame.y - 10, colour("ink"), colour("paper")));
+  }
+
+  /** A step, and the epoch it lies in. */
+  moment(step) {
+    return `step ${count(step)}, epoch ${(step / this.state.epoch).toFixed(1)}`;
   }
 
   /** The values at a step, in words. */
@@ -240,6 +235,6 @@ export class DesignPicture {
     const { rates, losses } = this.values(step);
     const words = rates.map(({ name, value }) => `${name} ${short(value)}`);
     const more = losses.length ? `; training loss: ${losses.map(({ name, value }) => `${name} ${short(value)}`).join(", ")}` : "";
-    return `step ${count(step)}: learning rate ${words.join(", ")}${more}`;
+    return `${this.moment(step)}: learning rate ${words.join(", ")}${more}`;
   }
 }

@@ -2,8 +2,8 @@
 // It keeps no state of its own; dropout_view.py describes the messages.
 
 import { Surface, count, dot, line, linear, percent, short, text, within, xAxis } from "./canvas.js";
-import { KEYS, Knob, button, h, icon, offer, select, write } from "./controls.js";
-import { Link } from "./link.js";
+import { KEYS, Knobs, button, face, h, offer, select, tell, write } from "./controls.js";
+import { Link, widget } from "./link.js";
 
 const [KEPT, MEAN, SCALED] = ["series-0", "series-1", "series-0"];
 
@@ -18,7 +18,6 @@ class NetworkPicture {
   paint(ctx, width, height, colour) {
     const { state } = this;
     if (!state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     const units = state.mask.length / 2;
     const [top, bottom] = [30, height - 12];
     const y = (i, n) => top + ((i + 0.5) * (bottom - top)) / n;
@@ -112,7 +111,6 @@ class SidePicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     const room = height - 2 * SIDE.top - 2 * SIDE.bottom - SIDE.gap + 18;
     const upper = { x: SIDE.left, y: SIDE.top, width: width - SIDE.left - SIDE.right, height: room * 0.6 };
     this.predictions(ctx, upper, colour);
@@ -203,12 +201,12 @@ class DropoutPage {
     this.side = h("canvas", { role: "img", "aria-label": "Predictions" });
     this.network = new NetworkPicture(this.canvas);
     this.predictions = new SidePicture(this.side);
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new Knobs((knob, value) => this.link.ask({ do: "turn", knob, value }, knob));
     this.note = h("p", { class: "note" });
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     this.root = h("section", { class: "lrlab dropout", "aria-label": "Dropout view" },
       h("header", {}, h("strong", {}, "Dropout view"), this.about, h("span", { class: "numbers" }, this.mask)),
-      this.buildBar(), h("div", { class: "stage" }, this.canvas, this.side), this.knobs, h("footer", {}, this.note), this.voice);
+      this.buildBar(), h("div", { class: "stage" }, this.canvas, this.side), this.knobs.node, h("footer", {}, this.note), this.voice);
     this.canvas.addEventListener("keydown", (event) => this.onKey(event));
     el.append(this.root);
   }
@@ -240,19 +238,12 @@ class DropoutPage {
     this.root.dataset.status = state.playing ? "playing" : "resting";
     write(this.about, "64-16-16-10 on digits");
     write(this.mask, this.words());
-    this.face(this.play, state.playing ? "pause" : "play");
+    face(this.play, state.playing ? "pause" : "play");
     this.play.disabled = this.step.disabled = state.full;
     offer(this.mode.node, state.modes, state.mode);
     offer(this.form.node, state.conventions, state.convention);
-    if (!this.knob) {
-      this.knob = new Knob(state.knob, (value) => this.link.ask({ do: "turn", knob: "p", value }, "p"));
-      this.knobs.append(this.knob.node);
-    }
-    if (!this.link?.behind) this.knob.show(state.knob.value);
-    this.note.className = `note ${state.problem ? "problem" : ""}`;
-    if (state.problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, state.problem || this.explained());
+    this.knobs.show([state.knob], this.link.behind);
+    tell(this.note, state, this.explained());
     this.canvas.setAttribute("aria-label", this.summary());
     this.side.setAttribute("aria-label", this.spoken());
   }
@@ -285,12 +276,6 @@ class DropoutPage {
     return `${this.words()}. Probability of the ${label}: now ${percent(now[label])}, average of ${count(masks)} masks ${percent(average[label])}, weights scaled ${percent(scaled[label])}`;
   }
 
-  face(control, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(name), h("span", {}, name));
-  }
-
   say(words) {
     this.voice.textContent = words;
   }
@@ -309,9 +294,4 @@ class DropoutPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new DropoutPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(DropoutPage);

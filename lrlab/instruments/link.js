@@ -60,3 +60,11 @@ export class Link {
 
 /** Whether the learner asked for less motion. */
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** What anywidget is told of a page: how to build it, and how to end it. */
+export const widget = (Page) => ({
+  render({ model, el }) {
+    const page = new Page(model, el);
+    return () => page.dispose();
+  },
+});

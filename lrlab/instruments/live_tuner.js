@@ -2,83 +2,18 @@
 // a new page says hello and is sent everything. live_tuner.py describes the messages.
 
 import {
-  Surface, accuracy, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor, roundDown, roundUp,
-  short, spread, text, within, xAxis, yAxis,
+  Surface, accuracy, count, cut, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor, roundDown, roundUp, short,
+  spread, tag, text, upright, within, xAxis, yAxis,
 } from "./canvas.js";
-import { DASHES, KEYS, Knob, button, floats, h, icon, offer, select, write } from "./controls.js";
-
-// ---- One curve's numbers -------------------------------------------------------------------------------------------
-
-// The columns of a row; a row stands for `width` steps (curves.py).
-const [LOSS_LOW, LOSS_HIGH, SMOOTH, LR_LOW, LR_HIGH, LR, ACCURACY, COLUMNS] = [0, 1, 2, 3, 4, 5, 6, 7];
-
-class Track {
-  constructor() {
-    this.cells = new Float32Array(0);
-    this.rows = 0;
-    this.moves = [];
-  }
-
-  /** Take over the kernel's description, and the rows from row `at` on. */
-  update({ at, moves, moves_at, ...description }, values) {
-    Object.assign(this, description);
-    this.rows = at + values.length / COLUMNS;
-    if (this.cells.length < this.rows * COLUMNS) this.grow(2 * this.rows * COLUMNS);
-    this.cells.set(values, at * COLUMNS);
-    this.moves = this.moves.slice(0, moves_at).concat(moves);
-    this.measure();
-  }
-
-  grow(length) {
-    const longer = new Float32Array(length);
-    longer.set(this.cells);
-    this.cells = longer;
-  }
-
-  /** The extremes that the axes need, once per message rather than once per frame. */
-  measure() {
-    this.extremes = { loss: [Infinity, -Infinity], lr: [Infinity, -Infinity], best: 0 };
-    const widen = (range, low, high) => {
-      if (low > 0 && low < range[0]) range[0] = low;
-      if (Number.isFinite(high) && high > range[1]) range[1] = high;
-    };
-    for (let i = 0; i < this.rows; i++) {
-      widen(this.extremes.loss, this.get(i, SMOOTH), this.get(i, SMOOTH));
-      widen(this.extremes.lr, this.get(i, LR_LOW), this.get(i, LR_HIGH));
-      if (this.get(i, ACCURACY) > this.extremes.best) this.extremes.best = this.get(i, ACCURACY);
-    }
-  }
-
-  get(row, column) {
-    return this.cells[row * COLUMNS + column];
-  }
-
-  /** Steps done at the start and at the end of a row. */
-  from(row) {
-    return this.first + row * this.width;
-  }
-
-  to(row) {
-    return Math.min(this.first + (row + 1) * this.width, this.end);
-  }
-
-  /** The row that holds step `step` (counted from 1), or -1. */
-  rowAt(step) {
-    const row = Math.ceil((step - this.first) / this.width) - 1;
-    return row >= 0 && row < this.rows ? row : -1;
-  }
-
-  /** The last finite value of a column up to a row: validations do not happen at every step. */
-  last(column, row = this.rows - 1) {
-    for (let i = row; i >= 0; i--) if (Number.isFinite(this.get(i, column))) return this.get(i, column);
-    return NaN;
-  }
-}
+import { DASHES, KEYS, Knobs, button, face, floats, h, offer, select, tell, write } from "./controls.js";
+import { lookAlong } from "./hand.js";
+import { Link, calm, widget } from "./link.js";
+import { ACCURACY, LR, LR_HIGH, LR_LOW, NINES, SMOOTH, Track, bestTick, lossDomain } from "./track.js";
 
 // ---- The picture: three panels over one axis of steps --------------------------------------------------------------
 
 const LEFT = 56;
-const RIGHT = 132;
+const RIGHT = [132, 0.28]; // for the names at the ends: at least so many pixels, at most this share of the width
 const GAP = 26; // between panels: the title of the lower one stands there
 const TOP = 20;
 const AXIS = 22;
@@ -90,12 +25,12 @@ const PANELS = [
   { key: "lr", title: "applied learning rate (log)", column: LR, share: 0.23, format: short },
 ];
 
-/** Where each panel lies on a canvas of this size. */
-function frames(width, height) {
+/** Where each panel lies on a canvas of this size, with room for the names on the right. */
+function frames(width, height, right) {
   const free = height - AXIS - TOP - GAP * (PANELS.length - 1);
   let y = TOP;
   return PANELS.map(({ share }) => {
-    const frame = { x: LEFT, y, width: width - LEFT - RIGHT, height: free * share };
+    const frame = { x: LEFT, y, width: width - LEFT - right, height: free * share };
     y += frame.height + GAP;
     return frame;
   });
@@ -103,21 +38,17 @@ function frames(width, height) {
 
 /** The values that a panel's axis spans, snapped to round numbers so that it rests while the curves grow. */
 function domainOf(key, tracks) {
-  if (key === "accuracy") return [0, tracks.some((t) => t.extremes.best > 0.985) ? 0.999 : 0.99];
-  const ranges = tracks.map((t) => t.extremes[key]).filter(([low, high]) => low <= high);
-  if (!ranges.length) return key === "loss" ? [0.1, 5] : [0.01, 1];
-  const low = Math.min(...ranges.map((r) => r[0]));
-  const high = Math.max(...ranges.map((r) => r[1]));
-  if (key === "lr") return [roundDown(low / 1.6), roundUp(high * 1.6)];
-  // A diverging loss shoots out of the picture instead of flattening everything below it.
-  const start = Math.max(...tracks.map((t) => t.last(SMOOTH, 0)).filter(Number.isFinite), low);
-  return [roundDown(low / 1.5), roundUp(Math.min(high, 30 * start) * 1.2)];
+  if (key === "accuracy") return [0, bestTick(tracks)];
+  if (key === "loss") return lossDomain(tracks);
+  const ranges = tracks.map((t) => t.extremes.lr).filter(([low, high]) => low <= high);
+  if (!ranges.length) return [0.01, 1];
+  return [roundDown(Math.min(...ranges.map((r) => r[0])) / 1.6), roundUp(Math.max(...ranges.map((r) => r[1])) * 1.6)];
 }
 
 const SCALES = { loss: logarithmic, accuracy, lr: logarithmic };
 
 function ticksOf(key, domain, height) {
-  if (key === "accuracy") return [0, 0.5, 0.9, 0.99, 0.999].filter((a) => a <= domain[1]);
+  if (key === "accuracy") return NINES.filter((a) => a <= domain[1]);
   return logTicks(domain, Math.max(2, Math.floor(height / 22)));
 }
 
@@ -140,25 +71,32 @@ class Picture {
   }
 
   x(width) {
-    return linear([0, this.room], [LEFT, width - RIGHT]);
+    return linear([0, this.room], [LEFT, width - this.right(width)]);
+  }
+
+  /** Room for the longest name; it changes only when a run joins. */
+  right(width) {
+    const ctx = this.surface.canvas.getContext("2d");
+    const widest = Math.max(0, ...this.tracks.map(({ label }) => ctx.measureText(`${label}  0.00123`).width));
+    return Math.max(RIGHT[0], Math.min(widest + 16, RIGHT[1] * width));
   }
 
   paint(ctx, width, height, colour) {
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const x = this.x(width);
     // The current run is drawn last, on top.
     const order = { ghost: 0, run: 1, current: 2 };
     const tracks = this.tracks.filter((t) => t.rows).sort((a, b) => order[a.kind] - order[b.kind]);
-    const places = frames(width, height);
+    const right = this.right(width);
+    const places = frames(width, height, right);
     const scales = PANELS.map(({ key }, i) => this.panel(ctx, key, places[i], tracks, colour));
-    PANELS.forEach((panel, i) => this.curves(ctx, panel, places[i], x, scales[i], tracks, colour));
+    PANELS.forEach((panel, i) => this.curves(ctx, panel, places[i], right, x, scales[i], tracks, colour));
     for (const track of tracks.filter((t) => t.kind !== "ghost")) this.moves(ctx, track, x, scales[2], colour);
     const bottom = places[2].y + places[2].height;
-    const wanted = Math.floor((width - LEFT - RIGHT) / 90);
+    const wanted = Math.floor((width - LEFT - right) / 90);
     xAxis(ctx, bottom + 7, x, linearTicks([0, this.room], wanted).filter(Number.isInteger), count, colour);
     within(ctx, { textAlign: "left", textBaseline: "top", fillStyle: colour("muted") }, () =>
-      ctx.fillText("steps", width - RIGHT + 22, bottom + 7));
-    if (this.target !== null) this.rule(ctx, x(this.target), bottom, colour("ink"), [3, 3]);
+      ctx.fillText("steps", width - right + 22, bottom + 7));
+    if (this.target !== null) upright(ctx, x(this.target), TOP, bottom, { strokeStyle: colour("ink"), dash: [3, 3] });
     if (this.cursor !== null) this.readings(ctx, places, x, scales, tracks, bottom, colour);
   }
 
@@ -178,7 +116,7 @@ class Picture {
     return track.kind === "ghost" ? colour("ghost") : colour(`series-${track.slot % 7}`);
   }
 
-  curves(ctx, { key, column, format }, frame, x, y, tracks, colour) {
+  curves(ctx, { key, column, format }, frame, right, x, y, tracks, colour) {
     const labels = [];
     for (const track of tracks) {
       const stroke = this.strokeOf(track, colour);
@@ -190,28 +128,15 @@ class Picture {
       };
       const clip = { x: frame.x, y: frame.y, width: frame.width + 4, height: frame.height };
       within(ctx, { ...look, clip }, () => {
-        if (key === "loss" && track.kind === "current") this.rawLoss(ctx, track, x, y, stroke);
+        if (key === "loss" && track.kind === "current") track.drawRaw(ctx, x, y);
         if (key === "lr") this.stairs(ctx, track, x, y);
         else line(ctx, track.rows, (i) => [x(track.to(i)), y(track.get(i, column))]);
       });
-      labels.push(...this.endLabel(track, key, column, format, x, y, stroke));
+      const fill = track.kind === "ghost" ? colour("muted") : stroke; // a line may be paler than words
+      labels.push(...this.endLabel(ctx, track, key, column, format, right, x, y, fill));
     }
-    const placed = spread(labels, LINE_HEIGHT, frame.y + 6, frame.y + frame.height - 4, RIGHT);
+    const placed = spread(labels, LINE_HEIGHT, frame.y + 6, frame.y + frame.height - 4, right);
     for (const label of placed) text(ctx, label.words, label.x, label.y, label.fill, colour("paper"));
-  }
-
-  /** The loss of each mini-batch behind its average; of many steps in one row, the span from lowest to highest. */
-  rawLoss(ctx, track, x, y, stroke) {
-    within(ctx, { globalAlpha: 0.25, lineWidth: 1, dash: [], strokeStyle: stroke }, () => {
-      if (track.width === 1) return line(ctx, track.rows, (i) => [x(track.to(i)), y(track.get(i, LOSS_LOW))]);
-      ctx.beginPath();
-      for (let i = 0; i < track.rows; i++) {
-        if (!(track.get(i, LOSS_HIGH) > 0)) continue;
-        ctx.moveTo(x(track.to(i)), y(Math.max(track.get(i, LOSS_LOW), 1e-12)));
-        ctx.lineTo(x(track.to(i)), y(track.get(i, LOSS_HIGH)) - 1);
-      }
-      ctx.stroke();
-    });
   }
 
   /** The applied rate as stairs: it holds during a step and jumps between two. */
@@ -229,10 +154,11 @@ class Picture {
   }
 
   /** The name and last value of a curve, beside its end; an old future has its name beside its loss only. */
-  endLabel(track, key, column, format, x, y, fill) {
+  endLabel(ctx, track, key, column, format, right, x, y, fill) {
     const value = track.last(column);
     if (!Number.isFinite(value) || (track.kind === "ghost" && key !== "loss")) return [];
-    const words = track.kind === "ghost" ? track.label : `${track.label}  ${format(value)}`;
+    const number = track.kind === "ghost" ? "" : `  ${format(value)}`;
+    const words = cut(ctx, track.label, right - 12 - ctx.measureText(number).width) + number;
     // Where another run goes on from here, its curve starts at this height: the words stand a little above.
     const lift = track.kind === "current" ? 0 : 10;
     return [{ words, x: x(track.end) + (lift ? 3 : 8), y: y(value) - lift, fill }];
@@ -254,14 +180,10 @@ class Picture {
     }
   }
 
-  rule(ctx, at, bottom, stroke, dash = []) {
-    within(ctx, { strokeStyle: stroke, dash, lineWidth: 1 }, () => line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : TOP]));
-  }
-
   /** The values under the cursor, each beside its curve, and the step in a box on the axis. */
   readings(ctx, places, x, scales, tracks, bottom, colour) {
     const at = x(this.cursor);
-    this.rule(ctx, at, bottom, colour("muted"));
+    upright(ctx, at, TOP, bottom, { strokeStyle: colour("muted") });
     const right = at < LEFT + places[0].width * 0.7;
     PANELS.forEach(({ column, format }, i) => {
       const labels = [];
@@ -281,14 +203,7 @@ class Picture {
       });
     });
     this.turnsAt(ctx, at, x, places[2], right, colour);
-    const words = count(this.cursor);
-    within(ctx, { textAlign: "center", textBaseline: "middle" }, () => {
-      const half = ctx.measureText(words).width / 2 + 6;
-      ctx.fillStyle = colour("ink");
-      ctx.fillRect(at - half, bottom + 4, 2 * half, 17);
-      ctx.fillStyle = colour("paper");
-      ctx.fillText(words, at, bottom + 13);
-    });
+    tag(ctx, count(this.cursor), at, bottom + 13, colour);
   }
 
   /** What was turned, where the cursor is on a dot. */
@@ -316,24 +231,10 @@ const SPEEDS = [[0, "full"], [1000, "1,000 /s"], [200, "200 /s"], [50, "50 /s"],
 
 class TunerPage {
   constructor(model, el) {
-    this.model = model;
-    this.name = crypto.randomUUID?.() ?? String(Math.random());
-    this.sent = 0;
     this.tracks = new Map();
     this.waiting = null;
     this.build(el);
-    this.onMessage = (message, buffers) => this.hear(message, buffers);
-    model.on("msg:custom", this.onMessage);
-    // A closed or reloaded page never runs its clean-up, but it does hide.
-    this.onHide = () => this.send({ do: "goodbye" });
-    this.onShow = (event) => event.persisted && this.send({ do: "hello" });
-    addEventListener("pagehide", this.onHide);
-    addEventListener("pageshow", this.onShow);
-    this.send({ do: "hello" });
-  }
-
-  send(message) {
-    this.model.send({ ...message, view: this.name });
+    this.link = new Link(model, (message, buffers) => this.hear(message, buffers));
   }
 
   // -- what the page looks like
@@ -348,7 +249,7 @@ class TunerPage {
       oninput: () => this.scrub(Number(this.scrubber.value)), onkeydown: (event) => this.onScrubberKey(event), ...KEYS,
     });
     this.goal = h("output", { class: "goal", "aria-hidden": "true" });
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new Knobs((knob, value) => this.turn(knob, value));
     this.note = h("p", { class: "note" });
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     this.root = h("section", { class: "lrlab", "aria-label": "Live tuner" },
@@ -356,13 +257,13 @@ class TunerPage {
       this.buildBar(),
       this.canvas,
       h("div", { class: "along" }, this.scrubber, this.goal),
-      this.knobs, h("footer", {}, this.note, this.buildLog()), this.voice);
+      this.knobs.node, h("footer", {}, this.note, this.buildLog()), this.voice);
     this.listenToCanvas();
     el.append(this.root);
   }
 
   buildBar() {
-    const go = (name, title, message) => (this[name] = button(name, title, () => this.send(message())));
+    const go = (name, title, message) => (this[name] = button(name, title, () => this.link.ask(message())));
     const transport = h("div", { role: "group", "aria-label": "training" },
       go("play", "Train on, or pause", () => ({ do: this.state.status === "running" ? "pause" : "play" })),
       go("step", "Make one step", () => ({ do: "step" })),
@@ -371,17 +272,17 @@ class TunerPage {
       go("reset", "Start again with a new seed", () => this.free({ do: "reset" })),
       go("stop", "Stop, and let go of everything", () => ({ do: "stop" })));
     this.rule = select("rule", () => this.turn("rule", this.rule.node.value));
-    this.run = select("run", () => this.send({ do: "select", run: Number(this.run.node.value) }));
-    this.speed = select("speed", () => this.send({ do: "speed", speed: Number(this.speed.node.value) }));
+    this.run = select("run", () => this.link.ask({ do: "select", run: Number(this.run.node.value) }));
+    this.speed = select("speed", () => this.link.ask({ do: "speed", speed: Number(this.speed.node.value) }));
     return h("div", { class: "bar" }, transport, h("div", { class: "choices" }, this.rule.box, this.run.box, this.speed.box));
   }
 
   buildLog() {
     this.upload = h("input", { type: "file", accept: ".json,application/json", hidden: true, onchange: () => this.replay() });
     return h("div", { class: "log", role: "group", "aria-label": "moves" },
-      button("save moves", "Download every move as a JSON file", () => this.send({ do: "save" })),
+      button("save moves", "Download every move as a JSON file", () => this.link.ask({ do: "save" })),
       button("replay", "Replay the moves of a saved file as a new run", () => this.upload.click()),
-      button("as schedule", "Copy the applied learning rate as a schedule, in Python", () => this.send({ do: "schedule" })),
+      button("as schedule", "Copy the applied learning rate as a schedule, in Python", () => this.link.ask({ do: "schedule" })),
       this.upload);
   }
 
@@ -389,7 +290,7 @@ class TunerPage {
 
   hear(message, buffers) {
     if (message.is === "news") return this.news(message, buffers);
-    if (message.view !== this.name) return undefined;
+    if (message.view !== this.link.name) return undefined;
     if (message.is === "file") this.download(message);
     if (message.is === "copy") this.copy(message.text);
     return undefined;
@@ -415,8 +316,7 @@ class TunerPage {
 
   /** Paint the news; for learners who asked for less motion, once a second while training. */
   repaint(now) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches && !now;
-    if (!calm) return this.picture.surface.redraw();
+    if (now || !calm()) return this.picture.surface.redraw();
     this.waiting ??= setTimeout(() => ((this.waiting = null), this.picture.surface.redraw()), 1000);
     return undefined;
   }
@@ -428,7 +328,7 @@ class TunerPage {
     write(this.about, state.about);
     [`step ${count(state.step)}`, `epoch ${state.epoch.toFixed(1)}`, `${running ? count(state.rate) : "–"} steps/s`]
       .forEach((words, i) => write(this.numbers[i], words));
-    this.face(this.play, running ? "pause" : "play");
+    face(this.play, running ? "pause" : "play");
     this.play.disabled = state.status === "diverged"; // there is no way on, only back
     this.step.disabled = running || this.play.disabled;
     this.stop.disabled = state.stopped;
@@ -438,37 +338,14 @@ class TunerPage {
     this.run.node.disabled = state.runs.length < 2;
     const speeds = SPEEDS.some(([speed]) => speed === state.speed) ? SPEEDS : [...SPEEDS, [state.speed, `${short(state.speed)} /s`]];
     offer(this.speed.node, speeds, state.speed);
-    this.showKnobs();
+    this.knobs.show(state.knobs, this.link.behind);
     this.showScrubber();
     this.showNote();
     this.canvas.setAttribute("aria-label", this.summary());
   }
 
-  showKnobs() {
-    const layout = JSON.stringify(this.state.knobs.map(({ value, ...rest }) => rest));
-    if (this.layout !== layout) {
-      this.layout = layout;
-      this.controls = this.state.knobs.map((knob) => new Knob(knob, (value, often) => this.turn(knob.name, value, often)));
-      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
-    }
-    // An older value must not pull a slider back from under the learner's finger.
-    const behind = (this.state.heard[this.name] ?? 0) < this.sent;
-    this.state.knobs.forEach(({ value }, i) => behind || this.controls[i].show(value));
-  }
-
   showNote() {
-    const { error, problem, hint } = this.state;
-    const words = error || problem || this.notice || hint || "";
-    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
-    if (error || problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, words);
-  }
-
-  face(control, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(name), h("span", {}, name));
+    tell(this.note, this.state, this.notice || this.state.hint);
   }
 
   /** The state in one sentence: the picture's text, and what is announced at a pause. */
@@ -490,20 +367,8 @@ class TunerPage {
 
   // -- what the learner does
 
-  /** Turn a knob. Sliding sends at most one value per frame, the first at once and the last always. */
-  turn(knob, value, often = false) {
-    this.sent += 1;
-    this.pending = { do: "turn", knob, value, seq: this.sent };
-    if (!often) return this.flush();
-    if (this.flying) return undefined;
-    this.flush();
-    this.flying = requestAnimationFrame(() => ((this.flying = 0), this.flush()));
-    return undefined;
-  }
-
-  flush() {
-    if (this.pending) this.send(this.pending);
-    this.pending = null;
+  turn(knob, value) {
+    this.link.ask({ do: "turn", knob, value }, knob);
   }
 
   /** The step the scrubber was put at, or null while it follows the run. */
@@ -545,12 +410,18 @@ class TunerPage {
   }
 
   listenToCanvas() {
-    const stepUnder = (event) => Math.round(this.picture.x(this.canvas.clientWidth).value(event.offsetX));
-    this.canvas.addEventListener("pointermove", (event) => this.look(stepUnder(event)));
-    this.canvas.addEventListener("pointerleave", () => this.look(null));
-    this.canvas.addEventListener("click", (event) => this.scrub(stepUnder(event)));
-    this.canvas.addEventListener("blur", () => this.look(null));
-    this.canvas.addEventListener("keydown", (event) => this.onCanvasKey(event));
+    const under = (event) => Math.round(this.picture.x(this.canvas.clientWidth).value(event.offsetX));
+    lookAlong(this.canvas, {
+      under,
+      at: () => this.picture.cursor ?? this.state?.step ?? 0,
+      stride: () => this.stride,
+      look: (step) => this.look(step),
+      say: () => this.say(this.picture.spoken()),
+    });
+    this.canvas.addEventListener("click", (event) => this.scrub(under(event)));
+    this.canvas.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && this.picture.cursor !== null) this.scrub(this.picture.cursor);
+    });
   }
 
   /** Put the cursor at a step (null: away). */
@@ -560,23 +431,11 @@ class TunerPage {
     this.picture.surface.redraw();
   }
 
-  onCanvasKey(event) {
-    const stride = event.shiftKey ? 1 : this.stride;
-    const at = this.picture.cursor ?? this.state?.step ?? 0;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 1, End: Infinity }[event.key];
-    if (event.key === "Escape") this.look(null);
-    if (event.key === "Enter" && this.picture.cursor !== null) this.scrub(this.picture.cursor);
-    if (goal === undefined) return;
-    event.preventDefault();
-    this.look(goal);
-    this.say(this.picture.spoken());
-  }
-
   // -- files and the clipboard
 
   async replay() {
     const [file] = this.upload.files;
-    if (file) this.send(this.free({ do: "replay", text: await file.text() }));
+    if (file) this.link.ask(this.free({ do: "replay", text: await file.text() }));
     this.upload.value = ""; // the same file may be chosen twice
   }
 
@@ -589,14 +448,14 @@ class TunerPage {
   async copy(words) {
     try {
       await navigator.clipboard.writeText(words);
-      this.tell(`copied: ${words}`);
+      this.notify(`copied: ${words}`);
     } catch {
-      this.tell(words); // no clipboard on this page (plain http, say): it can be copied by hand
+      this.notify(words); // no clipboard on this page (plain http, say): it can be copied by hand
     }
   }
 
   /** Show a notice for a while in the hint's place. */
-  tell(words) {
+  notify(words) {
     this.notice = words;
     this.showNote();
     this.say(words);
@@ -605,24 +464,11 @@ class TunerPage {
   }
 
   dispose() {
-    this.model.off("msg:custom", this.onMessage);
-    removeEventListener("pagehide", this.onHide);
-    removeEventListener("pageshow", this.onShow);
     clearTimeout(this.waiting);
     clearTimeout(this.forget);
-    cancelAnimationFrame(this.flying);
+    this.link.dispose();
     this.picture.surface.dispose();
-    try {
-      this.send({ do: "goodbye" });
-    } catch {
-      // The kernel was restarted: nobody is left to say it to.
-    }
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new TunerPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(TunerPage);

@@ -13,17 +13,21 @@ from typing import Any
 
 import anywidget
 
+# What every page is made of besides its own files.
+_SHARED = ("canvas.js", "controls.js", "hand.js", "link.js")
+_LOOKS = ("theme.css", "controls.css")
+
 _IMPORT = re.compile(r"^import [^;]+;\n", re.MULTILINE)
 
 
 def module(*names: str) -> str:
-    """The JavaScript files as one module, in this order: what one imports must come before it."""
-    return "\n".join(_IMPORT.sub("", _text(name)) for name in names)
+    """These JavaScript files and those that all pages share as one module; what one imports must come before it."""
+    return "\n".join(_IMPORT.sub("", _text(name)) for name in (*_SHARED, *names))
 
 
 def style(*names: str) -> str:
-    """The CSS files as one."""
-    return "\n".join(_text(name) for name in names)
+    """These CSS files and those that all pages share as one."""
+    return "\n".join(_text(name) for name in (*_LOOKS, *names))
 
 
 def _text(name: str) -> str:
@@ -62,75 +66,75 @@ class Page(anywidget.AnyWidget):
 class TunerPage(Page):
     """The live tuner's page."""
 
-    _esm = module("canvas.js", "controls.js", "live_tuner.js")
-    _css = style("theme.css", "controls.css", "live_tuner.css")
+    _esm = module("track.js", "live_tuner.js")
+    _css = style("live_tuner.css")
 
 
 class RacePage(Page):
     """The race's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "map.js", "race.js")
-    _css = style("theme.css", "controls.css", "race.css")
+    _esm = module("map.js", "race.js")
+    _css = style("race.css")
 
 
 class PickerPage(Page):
     """The range-test picker's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "range_test_picker.js")
-    _css = style("theme.css", "controls.css", "range_test_picker.css")
+    _esm = module("range_test_picker.js")
+    _css = style("range_test_picker.css")
 
 
 class AdaptivePage(Page):
     """The adaptive view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "adaptive_view.js")
-    _css = style("theme.css", "controls.css", "adaptive_view.css")
+    _esm = module("adaptive_view.js")
+    _css = style("adaptive_view.css")
 
 
 class DesignerPage(Page):
     """The schedule designer's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "designer_plot.js", "schedule_designer.js")
-    _css = style("theme.css", "controls.css", "schedule_designer.css")
+    _esm = module("designer_plot.js", "schedule_designer.js")
+    _css = style("schedule_designer.css")
 
 
 class SweepPage(Page):
     """The sweep view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "sweep_view.js")
-    _css = style("theme.css", "controls.css", "sweep_view.css")
+    _esm = module("sweep_view.js")
+    _css = style("sweep_view.css")
 
 
 class PenaltyPage(Page):
     """The penalty view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "map.js", "penalty_view.js")
-    _css = style("theme.css", "controls.css", "penalty_view.css")
+    _esm = module("map.js", "penalty_view.js")
+    _css = style("penalty_view.css")
 
 
 class AugmentationPage(Page):
     """The augmentation view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "augmentation_view.js")
-    _css = style("theme.css", "controls.css", "augmentation_view.css")
+    _esm = module("augmentation_view.js")
+    _css = style("augmentation_view.css")
 
 
 class DropoutPage(Page):
     """The dropout view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "dropout_view.js")
-    _css = style("theme.css", "controls.css", "dropout_view.css")
+    _esm = module("dropout_view.js")
+    _css = style("dropout_view.css")
 
 
 class TransferPage(Page):
     """The transfer view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "transfer_view.js")
-    _css = style("theme.css", "controls.css", "transfer_view.css")
+    _esm = module("track.js", "transfer_view.js")
+    _css = style("transfer_view.css")
 
 
 class EnsemblePage(Page):
     """The ensemble view's page."""
 
-    _esm = module("canvas.js", "controls.js", "link.js", "ensemble_view.js")
-    _css = style("theme.css", "controls.css", "ensemble_view.css")
+    _esm = module("ensemble_view.js")
+    _css = style("ensemble_view.css")

@@ -4,8 +4,9 @@
 import {
   Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor, short, spread, text, within, xAxis, yAxis,
 } from "./canvas.js";
-import { KEYS, Knob, button, floats, h, icon, offer, select, write } from "./controls.js";
-import { Link } from "./link.js";
+import { KEYS, Knobs, button, face, floats, h, offer, select, tell, write } from "./controls.js";
+import { WAYS, drag } from "./hand.js";
+import { Link, widget } from "./link.js";
 import { cross, scalesOf } from "./map.js";
 
 const [BALL, LOSS] = ["series-1", "series-0"]; // the colours: what belongs to the penalty, what to the loss
@@ -47,7 +48,6 @@ class PlanePicture {
 
   paint(ctx, width, height, colour) {
     if (!this.path) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     const { frame } = this;
     const scales = scalesOf(this.window, frame);
     const trace = (points) => line(ctx, points.length / 2, (i) => [scales.x(points[2 * i]), scales.y(points[2 * i + 1])]);
@@ -147,7 +147,6 @@ class WeightsPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.now) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     const wide = width - SIDE.left - SIDE.right;
     const high = (height - 2 * SIDE.top - 2 * SIDE.bottom - SIDE.gap + 20) / 2;
     const upper = { x: SIDE.left, y: SIDE.top, width: wide, height: high };
@@ -230,12 +229,12 @@ class PenaltyPage {
     this.side = h("canvas", { class: "weights", role: "img", "aria-label": "Weights" });
     this.plane = new PlanePicture(this.canvas);
     this.weights = new WeightsPicture(this.side);
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new Knobs((knob, value) => this.link.ask({ do: "turn", knob, value }, knob));
     this.note = h("p", { class: "note" });
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     this.root = h("section", { class: "lrlab penalty", "aria-label": "Penalty view" },
       h("header", {}, h("strong", {}, "Penalty view"), this.about, h("span", { class: "numbers" }, this.share, this.steps)),
-      this.buildBar(), h("div", { class: "stage" }, this.canvas, this.side), this.knobs, h("footer", {}, this.note), this.voice);
+      this.buildBar(), h("div", { class: "stage" }, this.canvas, this.side), this.knobs.node, h("footer", {}, this.note), this.voice);
     this.listen();
     el.append(this.root);
   }
@@ -269,42 +268,20 @@ class PenaltyPage {
     write(this.about, `two parameters · ${state.title}`);
     write(this.share, `zeros ${percent(state.zeros)}`);
     write(this.steps, `step ${count(state.step)}`);
-    this.face(this.play, state.playing ? "pause" : "play");
+    face(this.play, state.playing ? "pause" : "play");
     this.play.disabled = state.diverged;
     offer(this.choice.node, state.penalties, state.penalty);
-    this.showKnobs();
+    this.knobs.show(state.knobs, this.link.behind);
     this.showNote();
     this.canvas.setAttribute("aria-label", this.summary());
     this.side.setAttribute("aria-label", this.spoken());
-  }
-
-  showKnobs() {
-    const layout = JSON.stringify(this.state.knobs.map(({ value, ...rest }) => rest));
-    if (this.layout !== layout) {
-      this.layout = layout;
-      const held = document.activeElement?.closest?.("[data-knob]")?.dataset.knob;
-      this.controls = this.state.knobs.map((knob) => new Knob(knob, (value) => this.link.ask({ do: "turn", knob: knob.name, value }, knob.name)));
-      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
-      if (held) this.knobs.querySelector(`[data-knob="${held}"] input`)?.focus();
-    }
-    this.state.knobs.forEach(({ value }, i) => this.link.behind || this.controls[i].show(value));
   }
 
   showNote() {
     const { error, problem, step, diverged } = this.state;
     const lost = diverged ? "The loss has diverged: turn the penalty down, and reset." : "";
     const hint = step ? "" : "Turn λ and watch the solution. Drag the minimum, or focus the map and use the arrow keys (Shift: fine, Home: back). Play trains the network.";
-    const words = error || problem || lost;
-    this.note.className = `note ${words ? "problem" : ""}`;
-    if (words) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, words || hint);
-  }
-
-  face(control, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(name), h("span", {}, name));
+    tell(this.note, { error, problem: problem || lost }, hint);
   }
 
   /** The plane in one sentence. */
@@ -336,25 +313,17 @@ class PenaltyPage {
   }
 
   listen() {
-    this.canvas.addEventListener("pointerdown", (event) => {
-      if (!this.state || event.button) return;
-      this.canvas.setPointerCapture(event.pointerId);
-      this.plane.held = true;
-      this.move(this.plane.point(event.offsetX, event.offsetY));
+    const { plane } = this;
+    drag(this.canvas, {
+      may: () => this.state,
+      hold: (held) => ((plane.held = held), plane.surface.redraw()),
+      move: (event) => this.move(plane.point(event.offsetX, event.offsetY)),
     });
-    this.canvas.addEventListener("pointermove", (event) => this.plane.held && this.move(this.plane.point(event.offsetX, event.offsetY)));
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.canvas.addEventListener(end, () => {
-        this.plane.held = false;
-        this.plane.surface.redraw();
-      });
-    }
     this.canvas.addEventListener("keydown", (event) => this.onKey(event));
-    for (const change of ["focus", "blur"]) this.canvas.addEventListener(change, () => this.plane.surface.redraw());
   }
 
   onKey(event) {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const way = WAYS[event.key];
     if (!this.state || (!way && event.key !== "Home")) return;
     event.preventDefault();
     if (!way) return void this.link.ask({ do: "home" }, "minimum");
@@ -370,9 +339,4 @@ class PenaltyPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new PenaltyPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(PenaltyPage);

@@ -2,11 +2,12 @@
 // the learner does, and keeps no state of its own: a new page says hello and is sent everything. race.py describes it.
 
 import {
-  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, roomFor, roundDown, short, spread, text, within,
-  xAxis, yAxis,
+  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, roomFor, roundDown, short, spread, text, upright,
+  within, xAxis, yAxis,
 } from "./canvas.js";
-import { DASHES, KEYS, Knob, button, chip, floats, h, icon, offer, select, write } from "./controls.js";
-import { Link, calm } from "./link.js";
+import { DASHES, KEYS, Knobs, button, chip, face, floats, h, offer, select, tell, write } from "./controls.js";
+import { WAYS, drag, lookAlong } from "./hand.js";
+import { Link, calm, widget } from "./link.js";
 import { Ground, arrow, cross, marker, scalesOf } from "./map.js";
 
 // The columns of a row, one row for each point of a path (race.py). The parts are those of the step that begins there.
@@ -130,7 +131,6 @@ class MapPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.land) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const { frame, scales, scene } = this;
     this.ground.draw(ctx, frame, colour);
     this.axes(ctx, frame, scales, colour);
@@ -235,9 +235,8 @@ class MapPicture {
       const fate = this.scene.fate(path, this.land.window);
       if (fate) labels.push({ words: `${path.name} ${fate}`, x: px, y: py, fill: path.lost(place) ? colour("alarm") : stroke });
     }
-    const middle = frame.x + frame.width / 2;
     for (const label of spread(labels, 16, frame.y + 12, frame.y + frame.height - 12)) {
-      const left = label.x > middle;
+      const left = label.x + 12 + ctx.measureText(label.words).width > frame.x + frame.width;
       within(ctx, { textAlign: left ? "right" : "left" }, () =>
         text(ctx, label.words, label.x + (left ? -12 : 12), label.y, label.fill, colour("paper")));
     }
@@ -296,7 +295,6 @@ class CurvePicture {
 
   paint(ctx, width, height, colour) {
     if (!this.scene.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const { scene, frame } = this;
     const { domain, x } = this;
     const y = logarithmic(domain, [frame.y + frame.height, frame.y]);
@@ -344,8 +342,7 @@ class CurvePicture {
   }
 
   rule(ctx, at, bottom, colour) {
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1 }, () =>
-      line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : this.frame.y]));
+    upright(ctx, at, this.frame.y, bottom, { strokeStyle: colour("muted") });
     within(ctx, { textAlign: "center" }, () =>
       text(ctx, `step ${count(this.scene.cursor)}`, at, this.frame.y + 7, colour("ink"), colour("paper")));
   }
@@ -373,14 +370,14 @@ class RacePage {
     this.map = new MapPicture(this.land, this.scene);
     this.curves = new CurvePicture(this.heights, this.scene);
     this.racers = h("div", { class: "racers", role: "radiogroup", "aria-label": "racer whose knobs and arrows are shown" });
-    this.knobs = h("div", { class: "knobs" });
+    this.knobs = new Knobs((knob, value) => this.turn(knob, value));
     this.note = h("p", { class: "note" });
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     this.root = h("section", { class: "lrlab race", "aria-label": "Race" },
       h("header", {}, h("strong", {}, "Race"), this.about, h("span", { class: "numbers" }, this.steps)),
       this.buildBar(),
       h("div", { class: "stage" }, this.land, this.heights),
-      this.racers, this.knobs, h("footer", {}, this.note), this.voice);
+      this.racers, this.knobs.node, h("footer", {}, this.note), this.voice);
     this.listenToMap();
     this.listenToHeights();
     el.append(this.root);
@@ -410,7 +407,7 @@ class RacePage {
       this.path(racer.name).update(racer, floats(rest[i]));
     });
     this.scene.grow(state.step, grown && state.step > (before?.step ?? 0));
-    if (!this.map.held && !this.moving) this.map.at = state.start;
+    if (!this.map.held && !this.link.behind) this.map.at = state.start;
     this.show();
     if (before?.playing && !state.playing) this.say(this.summary());
     this.redraw();
@@ -440,13 +437,13 @@ class RacePage {
     this.root.dataset.status = state.playing ? "playing" : "resting";
     write(this.about, `${state.title} · start (${state.start.map((at) => short(at)).join(", ")})`);
     write(this.steps, `step ${count(state.step)}`);
-    this.face(this.play, state.playing ? "pause" : "play");
+    face(this.play, state.playing ? "pause" : "play");
     this.play.disabled = state.over && !state.playing;
     this.step.disabled = state.playing || state.over;
     const speeds = SPEEDS.some(([speed]) => speed === state.speed) ? SPEEDS : [...SPEEDS, [state.speed, `${short(state.speed)} /s`]];
     offer(this.speed.node, speeds, state.speed);
     this.showRacers();
-    this.showKnobs();
+    this.knobs.show(state.knobs, this.link.behind, state.selected);
     this.showNote();
     this.land.setAttribute("aria-label", this.summary());
     this.heights.setAttribute("aria-label", this.spoken(state.step));
@@ -467,31 +464,9 @@ class RacePage {
     return chip(name, slot, `racer ${this.link.name}`, () => this.link.ask({ do: "select", racer: name }));
   }
 
-  showKnobs() {
-    const { selected, knobs } = this.state;
-    const layout = JSON.stringify([selected, knobs.map(({ value, ...rest }) => rest)]);
-    if (this.layout !== layout) {
-      this.layout = layout;
-      this.controls = knobs.map((knob) => new Knob(knob, (value) => this.turn(knob.name, value)));
-      this.knobs.replaceChildren(...this.controls.map((control) => control.node));
-    }
-    // An older value must not pull a slider back from under the learner's finger.
-    knobs.forEach(({ value }, i) => this.link.behind || this.controls[i].show(value));
-  }
-
   showNote() {
-    const { error, problem, step } = this.state;
-    const hint = step ? "" : "Drag the start, or focus the map and move it with the arrow keys (Shift: fine, Home: back); then play.";
-    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
-    if (error || problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, error || problem || hint);
-  }
-
-  face(control, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(name), h("span", {}, name));
+    const hint = this.state.step ? "" : "Drag the start, or focus the map and move it with the arrow keys (Shift: fine, Home: back); then play.";
+    tell(this.note, this.state, hint);
   }
 
   /** The map in one sentence: its text, and what is announced at a pause. */
@@ -526,32 +501,21 @@ class RacePage {
   /** Move the start. The ring is drawn under the hand at once; the paths follow as fast as they are made. */
   move([x, y]) {
     this.map.at = [x, y];
-    this.moving = true;
     this.link.ask({ do: "start", x, y }, "start");
     this.map.surface.redraw();
   }
 
   listenToMap() {
-    const under = (event) => this.map.point(event.offsetX, event.offsetY);
-    this.land.addEventListener("pointerdown", (event) => {
-      if (!this.state || event.button) return;
-      this.land.setPointerCapture(event.pointerId);
-      this.map.held = true;
-      this.move(under(event));
+    drag(this.land, {
+      may: () => this.state,
+      hold: (held) => ((this.map.held = held), this.redraw()),
+      move: (event) => this.move(this.map.point(event.offsetX, event.offsetY)),
     });
-    this.land.addEventListener("pointermove", (event) => this.map.held && this.move(under(event)));
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.land.addEventListener(end, () => {
-        this.map.held = false;
-        this.redraw();
-      });
-    }
     this.land.addEventListener("keydown", (event) => this.onMapKey(event));
-    for (const change of ["focus", "blur"]) this.land.addEventListener(change, () => this.map.surface.redraw());
   }
 
   onMapKey(event) {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const way = WAYS[event.key];
     if (!this.state || (!way && event.key !== "Home")) return;
     event.preventDefault();
     if (event.key === "Home") return void this.link.ask({ do: "home" }, "start");
@@ -566,27 +530,20 @@ class RacePage {
   }
 
   listenToHeights() {
-    const under = (event) => Math.round(this.curves.x.value(event.offsetX));
-    this.heights.addEventListener("pointermove", (event) => this.state && this.look(under(event)));
-    for (const end of ["pointerleave", "blur"]) this.heights.addEventListener(end, () => this.look(null));
-    this.heights.addEventListener("keydown", (event) => this.onHeightsKey(event));
+    lookAlong(this.heights, {
+      under: (event) => (this.state ? Math.round(this.curves.x.value(event.offsetX)) : null),
+      at: () => this.scene.cursor ?? this.state?.step ?? 0,
+      stride: () => Math.max(1, Math.round((this.state?.step ?? 0) / 50)),
+      first: 0,
+      look: (step) => this.look(step),
+      say: () => this.state && this.say(this.spoken(this.scene.cursor ?? 0)),
+    });
   }
 
   /** Put the cursor at a step (null: away): both pictures show that moment. */
   look(step) {
     this.scene.cursor = step === null || !this.state?.step ? null : Math.min(Math.max(step, 0), this.state.step);
     this.redraw();
-  }
-
-  onHeightsKey(event) {
-    const stride = event.shiftKey ? 1 : Math.max(1, Math.round(this.state.step / 50));
-    const at = this.scene.cursor ?? this.state.step;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 0, End: Infinity }[event.key];
-    if (event.key === "Escape") this.look(null);
-    if (goal === undefined) return;
-    event.preventDefault();
-    this.look(goal);
-    this.say(this.spoken(this.scene.cursor ?? 0));
   }
 
   dispose() {
@@ -596,9 +553,4 @@ class RacePage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new RacePage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(RacePage);

@@ -2,10 +2,11 @@
 // chosen. It shows what the kernel sends and sends what the learner does. range_test_picker.py describes it.
 
 import {
-  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, short, text, within, xAxis, yAxis,
+  Surface, count, dot, line, linear, linearTicks, logTicks, logarithmic, short, text, upright, within, xAxis, yAxis,
 } from "./canvas.js";
-import { button, chip, DASHES, floats, h, icon, KEYS, numberIn, write } from "./controls.js";
-import { Link } from "./link.js";
+import { button, chip, DASHES, face, floats, h, KEYS, numberIn, tell, write } from "./controls.js";
+import { drag } from "./hand.js";
+import { Link, widget } from "./link.js";
 
 // The columns of a row, one row for each rate that was tested (range_test_picker.py).
 const [RATE, LOSS, SMOOTHED, WIDE] = [0, 1, 2, 3];
@@ -76,7 +77,6 @@ class CurvePicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const { frame, x, y } = this;
     this.axes(ctx, frame, x, y, colour);
     const at = (column) => (i) => [x(this.get(i, RATE)), y(this.get(i, column))];
@@ -132,15 +132,14 @@ class CurvePicture {
     const bottom = frame.y + frame.height;
     labels.sort((a, b) => a.px - b.px).forEach((label, i) => (label.py = bottom - 14 - 17 * (labels.length - 1 - i)));
     for (const { words, px, py, fill } of labels) {
-      const left = px - ctx.measureText(words).width - 8 > frame.x;
+      const left = px - ctx.measureText(words).width - 9 > 0;
       within(ctx, { textAlign: left ? "right" : "left" }, () => text(ctx, words, px + (left ? -7 : 7), py, fill, colour("paper")));
     }
   }
 
   pointer(ctx, frame, colour) {
     const [px, loss] = [this.x(this.hover), this.lossAt(this.hover)];
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1 }, () =>
-      line(ctx, 2, (i) => [Math.round(px) + 0.5, frame.y + i * frame.height]));
+    upright(ctx, px, frame.y, frame.y + frame.height, { strokeStyle: colour("muted") });
     const words = Number.isFinite(loss) ? `α ${short(this.hover)}, loss ${short(loss)}` : `α ${short(this.hover)}`;
     this.label(ctx, frame, px, frame.y + 9, words, colour("muted"), colour);
   }
@@ -226,7 +225,8 @@ class PickerPage {
     this.root.dataset.status = state.running ? "running" : "resting";
     write(this.about, state.title);
     write(this.steps, `rate ${count(state.step)} of ${count(state.steps)}`);
-    this.face(state.running ? "stop" : state.step ? "again" : "start");
+    if (state.running) face(this.go, "stop");
+    else face(this.go, ...(state.step ? ["again", "reset"] : ["start", "play"]));
     this.train.disabled = state.lr === null || state.running;
     this.field.disabled = state.running;
     this.showField();
@@ -260,29 +260,20 @@ class PickerPage {
   }
 
   showNote() {
-    const { error, problem, reasons, step, running, training, lr } = this.state;
+    const { error, problem, reasons, step, running, training, ending, lr } = this.state;
     const hint = step ? "Click on the curve, or focus it and use ←  → (Shift: coarse, ↑  ↓: from suggestion to suggestion)." :
       "Start: the rate is raised at every step, on a copy of the run that is thrown away.";
     const none = Object.entries(reasons).map(([rules, reason]) => `${rules}: ${reason}.`).join(" ");
-    const words = error || problem || none || (training ? `Training below: ${training}.` : running ? "" : hint);
-    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
-    if (error || problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, words);
+    const over = ending ? `The test is ${ending}.` : "";
+    tell(this.note, { error, problem }, [over, none || (training ? `Training below: ${training}.` : running ? "" : hint)].filter(Boolean).join(" "));
     this.note.title = lr === null ? "" : hint;
-  }
-
-  face(name) {
-    if (this.go.dataset.face === name) return;
-    this.go.dataset.face = name;
-    const picture = { start: "play", stop: "stop", again: "reset" }[name];
-    this.go.replaceChildren(icon(picture), h("span", {}, name));
   }
 
   /** The state in one sentence: the picture's text, and what is announced at the end of the test. */
   summary() {
     const { state } = this;
     const words = [`Range test, ${state.title}: ${state.running ? "at" : "after"} rate ${count(state.step)} of ${count(state.steps)}`];
+    if (state.ending) words.push(state.ending);
     if (state.story) words.push(state.story);
     const given = state.suggestions.filter(([, lr]) => lr !== null).map(([rule, lr]) => `${rule} ${short(lr, 2)}`);
     if (given.length) words.push(`suggestions: ${given.join(", ")}`);
@@ -320,21 +311,16 @@ class PickerPage {
 
   listen() {
     const { canvas, picture } = this;
-    canvas.addEventListener("pointerdown", (event) => {
-      if (!this.state?.step || event.button) return;
-      canvas.setPointerCapture(event.pointerId);
-      canvas.focus({ preventScroll: true }); // a number still in the field is taken before this choice, not after it
-      this.dragging = true;
-      this.choose(picture.rate(event.offsetX));
+    drag(canvas, {
+      may: () => this.state?.step,
+      hold: (held) => {
+        this.dragging = held;
+        if (held) canvas.focus({ preventScroll: true }); // a number still in the field is taken before this choice, not after it
+      },
+      move: (event) => this.choose(picture.rate(event.offsetX)),
     });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!this.state) return;
-      if (this.dragging) return void this.choose(picture.rate(event.offsetX));
-      this.look(picture.rate(event.offsetX));
-    });
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (this.dragging = false));
+    canvas.addEventListener("pointermove", (event) => this.state && !this.dragging && this.look(picture.rate(event.offsetX)));
     canvas.addEventListener("pointerleave", () => this.look(null));
-    for (const change of ["focus", "blur"]) canvas.addEventListener(change, () => picture.surface.redraw());
     canvas.addEventListener("keydown", (event) => this.onKey(event));
   }
 
@@ -383,9 +369,4 @@ class PickerPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new PickerPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(PickerPage);

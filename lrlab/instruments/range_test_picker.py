@@ -196,6 +196,16 @@ class RangeTestPicker(PacedPlayer):
         """The curve with every suggestion and the chosen rate, as a matplotlib figure."""
         return self.result.plot(f"{self.run.title}: {self._story()}", chosen=self.lr)
 
+    @property
+    def _ending(self) -> str:
+        """Why the test is over before its last rate; empty if it is not."""
+        made, planned = len(self._losses), len(self._lrs)
+        if self.playing or not 0 < made < planned:
+            return ""
+        grown = finder.diverged(self._losses, self._smoothing)
+        why = "the loss has risen far above its first level" if grown else "it was stopped"
+        return f"over after {made} of {planned} rates: {why}"
+
     def _story(self) -> str:
         curve = self.result
         if not len(curve.lrs):
@@ -209,6 +219,7 @@ class RangeTestPicker(PacedPlayer):
         """What `figure` shows, in words."""
         curve = self.result
         words = [f"Range test, {self.run.title}: {self._story()}."]
+        words += [f"It was {self._ending}."] if self._ending else []
         if len(curve.lrs):
             words.append(f"{len(curve.lrs)} rates, {curve.lrs[0]:.2g} to {curve.lrs[-1]:.2g}.")
         given = [f"{rule} {lr:.2g}" for rule, lr in curve.suggestions.items() if lr is not None]
@@ -262,6 +273,7 @@ class RangeTestPicker(PacedPlayer):
             "lr": self.lr,
             "chosen": chosen,
             "story": self._story() if over else "",
+            "ending": self._ending,
             "training": f"{tuner.run.title} at {tuner.run.lr:.3g}" if tuner is not None else "",
             "error": self._error,
         }

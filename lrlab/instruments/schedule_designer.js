@@ -3,9 +3,10 @@
 // schedule_designer.py describes the messages.
 
 import { count, short } from "./canvas.js";
-import { button, chip, floats, h, icon, KEYS, numberIn, offer, select, write } from "./controls.js";
+import { button, chip, face, floats, h, KEYS, numberIn, offer, select, tell, write } from "./controls.js";
 import { DesignPicture } from "./designer_plot.js";
-import { Link } from "./link.js";
+import { WAYS, lookAlong } from "./hand.js";
+import { Link, widget } from "./link.js";
 
 const PEN_CELLS = 48; // a drawing has at most so many points
 const MOST_STOPS = 8; // with more handles than that, Tab goes to one of them, and Page Up and Down to the others
@@ -143,7 +144,6 @@ class DesignerPage {
     this.undo = button("undo", "Take back the last change", () => this.ask({ do: "undo" }));
     this.seeds = select("seeds", () => this.ask({ do: "seeds", seeds: Number(this.seeds.node.value) }));
     this.axis = select("rate axis", () => this.ask({ do: "log", log: this.axis.node.value === "log" }));
-    this.train.dataset.face = "train";
     return h("div", { class: "bar" },
       h("div", { role: "group", "aria-label": "designs" }, this.train, this.draw, this.undo),
       h("div", { class: "choices" }, this.seeds.box, this.axis.box));
@@ -204,9 +204,10 @@ class DesignerPage {
     const { state } = this;
     this.root.dataset.status = state.playing ? "training" : "resting";
     this.root.classList.toggle("trained", this.picture.trained);
-    write(this.about, `${count(state.total)} steps · ${state.title}`);
+    write(this.about, `${count(state.total)} steps, ${short(state.total / state.epoch)} epochs · ${state.title}`);
     write(this.progress, state.playing ? `training ${Math.round(100 * state.share)} %` : "");
-    this.showFace(state.playing ? "stop" : "train");
+    if (state.playing) face(this.train, "stop");
+    else face(this.train, "train", "play");
     this.undo.disabled = !state.undo;
     this.remove.disabled = state.designs.length === 1;
     offer(this.seeds.node, [...new Set([...SEEDS, state.seeds])].sort((a, b) => a - b).map((n) => [n, n]), state.seeds);
@@ -226,12 +227,6 @@ class DesignerPage {
     }
     this.showNote();
     this.canvas.setAttribute("aria-label", this.summary());
-  }
-
-  showFace(name) {
-    if (this.train.dataset.face === name && this.train.dataset.drawn) return;
-    Object.assign(this.train.dataset, { face: name, drawn: "yes" });
-    this.train.replaceChildren(icon(name === "train" ? "play" : "stop"), h("span", {}, name));
   }
 
   showDesigns() {
@@ -256,11 +251,7 @@ class DesignerPage {
   }
 
   showNote() {
-    const { error, problem, verdict } = this.state;
-    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
-    if (error || problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, error || problem || this.notice || verdict || HINT);
+    tell(this.note, this.state, this.notice || this.state.verdict || HINT);
   }
 
   /** The plot in one sentence. */
@@ -341,7 +332,7 @@ class DesignerPage {
 
   onHandleKey(event, i) {
     const turn = { PageDown: 1, PageUp: -1 }[event.key];
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    const way = WAYS[event.key];
     const point = { Insert: "add point", Delete: "remove point" }[event.key];
     if (!turn && !way && !point) return;
     event.preventDefault();
@@ -388,14 +379,18 @@ class DesignerPage {
       this.stroke(event);
     });
     canvas.addEventListener("pointermove", (event) => {
-      if (!this.state) return;
       if (picture.pen) this.stroke(event);
-      else if (!this.drawing) this.look(picture.under(event.offsetX, event.offsetY)[0]);
     });
     canvas.addEventListener("pointerup", () => picture.pen && this.endStroke());
     canvas.addEventListener("pointercancel", () => (picture.pen = picture.held = null));
-    for (const end of ["pointerleave", "blur"]) canvas.addEventListener(end, () => this.look(null));
-    canvas.addEventListener("keydown", (event) => this.onKey(event));
+    lookAlong(canvas, {
+      under: (event) => (this.state && !this.drawing ? picture.under(event.offsetX, event.offsetY)[0] : null),
+      at: () => picture.cursor ?? 0,
+      stride: () => Math.max(1, Math.round((this.state?.total ?? 0) / 50)),
+      first: 0,
+      look: (step) => this.look(step),
+      say: () => this.state && this.say(picture.spoken(picture.cursor)),
+    });
     this.root.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.drawing) this.setPen(false);
       if (event.key === "z" && (event.ctrlKey || event.metaKey) && event.target.tagName !== "INPUT") {
@@ -440,20 +435,8 @@ class DesignerPage {
   }
 
   look(step) {
-    this.picture.cursor = step;
+    this.picture.cursor = step === null || !this.state ? null : Math.min(Math.max(step, 0), this.state.total);
     this.picture.surface.redraw();
-  }
-
-  onKey(event) {
-    if (!this.state) return;
-    const stride = event.shiftKey ? 1 : Math.max(1, Math.round(this.state.total / 50));
-    const at = this.picture.cursor ?? 0;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 0, End: this.state.total }[event.key];
-    if (event.key === "Escape") this.look(null);
-    if (goal === undefined) return;
-    event.preventDefault();
-    this.look(Math.min(Math.max(goal, 0), this.state.total));
-    this.say(this.picture.spoken(this.picture.cursor));
   }
 
   async copy() {
@@ -472,9 +455,4 @@ class DesignerPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new DesignerPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(DesignerPage);

@@ -14,7 +14,7 @@ import numpy as np
 
 from lrlab import figures
 from lrlab.instruments import notation, pieces
-from lrlab.instruments.comparison import Comparison, Entry, LossCurve
+from lrlab.instruments.comparison import Comparison, Entry, LossCurve, steps_per_epoch
 from lrlab.instruments.designs import Board, whole_number
 from lrlab.instruments.pieces import KINDS
 from lrlab.run import Run
@@ -71,6 +71,7 @@ class ScheduleDesigner(Board):
         if run is not None and run.rule is None:
             raise ValueError("run has a torch optimizer, but train() takes a rule of lrlab.rules: Run(..., rule=...)")
         self._run = run
+        self._epoch = steps_per_epoch(run)
         self._comparison: Comparison | None = None
         self._log = False
 
@@ -260,6 +261,7 @@ class ScheduleDesigner(Board):
         comparison = self._comparison
         return {
             "total": self.total,
+            "epoch": self._epoch,
             "title": self._run.title if self._run else "mlp on digits",
             "designs": [{"slot": d.slot, "name": name} for d, name in zip(self._designs, self.names, strict=True)],
             "selected": self._selected,

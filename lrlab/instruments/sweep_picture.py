@@ -164,6 +164,9 @@ def draw(
     for number, losses in enumerate(curves[:-1]):
         chosen = number == seed
         right.plot(steps, losses, **figures.style(0), linewidth=1.8 if chosen else 0.8, alpha=1 if chosen else 0.45)
+        out = np.flatnonzero(losses > window[1])
+        if len(out):  # where it leaves the picture
+            right.plot(steps[out[0]], window[1], "^", color=figures.PALETTE[0], markersize=6, clip_on=False)
     right.set(xlabel="step", ylabel="training loss, smoothed", title=name)
     right.title.set_fontsize(10)
     low, high = window

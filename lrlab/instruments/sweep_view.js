@@ -3,11 +3,12 @@
 // hello and is sent everything. sweep_view.py describes the messages.
 
 import {
-  Surface, accuracy, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roundDown, roundUp, short, text,
-  within, xAxis, yAxis,
+  Surface, accuracy, alike, count, dot, hatch, line, linear, linearTicks, logTicks, logarithmic, percent, roundDown, roundUp, short,
+  text, upright, within, xAxis, yAxis,
 } from "./canvas.js";
-import { KEYS, button, floats, h, icon, offer, select, write } from "./controls.js";
-import { Link } from "./link.js";
+import { KEYS, button, face, floats, h, offer, select, tell, write } from "./controls.js";
+import { lookAlong } from "./hand.js";
+import { Link, widget } from "./link.js";
 
 const [WAITING, TRAINING, DONE, DIVERGED] = [0, 1, 2, 3]; // how far a point is (sweep_picture.py)
 const [LOWER, MEDIAN, UPPER, PHASE] = [0, 1, 2, 3]; // the columns of a point
@@ -112,7 +113,6 @@ class LandPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.findings.axes.length) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     if (this.flat) this.paintCurve(ctx, this.frame, colour);
     else this.paintMap(ctx, this.frame, colour);
   }
@@ -204,8 +204,7 @@ class LandPicture {
   }
 
   rule(ctx, px, frame, colour) {
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1, dash: [2, 3] }, () =>
-      line(ctx, 2, (i) => [Math.round(px) + 0.5, i ? frame.y + frame.height : frame.y]));
+    upright(ctx, px, frame.y, frame.y + frame.height, { strokeStyle: colour("muted"), dash: [2, 3] });
   }
 
   // -- two hyperparameters: a map
@@ -254,16 +253,16 @@ class LandPicture {
     const { findings } = this;
     const gap = Math.min(wide, tall) > 14 ? 1 : 0;
     const [value, phase] = [findings.get(point, MEDIAN), findings.get(point, PHASE)];
-    const shape = [x + gap, y + gap, wide - 2 * gap, tall - 2 * gap];
+    const shape = { x: x + gap, y: y + gap, width: wide - 2 * gap, height: tall - 2 * gap };
     if (Number.isFinite(value)) {
       ctx.fillStyle = css(mix(share(value)));
-      ctx.fillRect(...shape);
+      ctx.fillRect(...Object.values(shape));
       // A cell in training has a dot in its corner.
       if (phase === TRAINING && tall > 12) dot(ctx, x + wide - 7, y + 7, 2.5, colour("paper"), colour("ink"));
       return;
     }
     if (phase === DIVERGED) hatch(ctx, shape, colour("alarm"));
-    within(ctx, { strokeStyle: colour("edge"), lineWidth: 1 }, () => ctx.strokeRect(shape[0] + 0.5, shape[1] + 0.5, shape[2] - 1, shape[3] - 1));
+    within(ctx, { strokeStyle: colour("edge"), lineWidth: 1 }, () => ctx.strokeRect(shape.x + 0.5, shape.y + 0.5, shape.width - 1, shape.height - 1));
   }
 
   /** The values along both axes, as many as there is room for. */
@@ -271,14 +270,15 @@ class LandPicture {
     const { findings } = this;
     const [columns, rows] = findings.counts;
     const each = (n, room) => Math.max(1, Math.ceil(n / Math.max(1, Math.floor(room))));
+    const [across, up] = findings.axes.map(({ values }) => alike(values));
     within(ctx, { textAlign: "center", textBaseline: "top", fillStyle: colour("muted") }, () => {
-      const widest = Math.max(...findings.axes[0].values.map((value) => ctx.measureText(short(value)).width));
+      const widest = Math.max(...findings.axes[0].values.map((value) => ctx.measureText(across(value)).width));
       const every = each(columns, frame.width / Math.max(48, widest + 8));
-      findings.axes[0].values.forEach((value, i) => i % every || ctx.fillText(short(value), frame.x + ((i + 0.5) * frame.width) / columns, frame.y + frame.height + 6));
+      findings.axes[0].values.forEach((value, i) => i % every || ctx.fillText(across(value), frame.x + ((i + 0.5) * frame.width) / columns, frame.y + frame.height + 6));
     });
     within(ctx, { textAlign: "right", fillStyle: colour("muted") }, () => {
       const every = each(rows, frame.height / 18);
-      findings.axes[1].values.forEach((value, j) => j % every || ctx.fillText(short(value), frame.x - 8, frame.y + frame.height - ((j + 0.5) * frame.height) / rows));
+      findings.axes[1].values.forEach((value, j) => j % every || ctx.fillText(up(value), frame.x - 8, frame.y + frame.height - ((j + 0.5) * frame.height) / rows));
     });
   }
 
@@ -360,15 +360,6 @@ function star(ctx, x, y, radius, fill, rim) {
   ctx.fill();
 }
 
-/** Diagonal stripes: what diverged is told by its pattern as well. */
-function hatch(ctx, [x, y, width, height], stroke) {
-  within(ctx, { strokeStyle: stroke, lineWidth: 1, globalAlpha: 0.75, clip: { x, y, width, height } }, () => {
-    for (let at = Math.floor((x - height - y) / 7) * 7; at < x + width - y; at += 7) {
-      line(ctx, 2, (i) => (i ? [at + y + height, y] : [at + y, y + height]));
-    }
-  });
-}
-
 // ---- The loss curves of the selected point -----------------------------------------------------------------------------
 
 const CURVES = { left: 52, right: 16, top: 26, bottom: 40 };
@@ -404,7 +395,6 @@ class LossPicture {
   paint(ctx, width, height, colour) {
     const { findings, frame, state } = this;
     if (!state || !findings.axes.length) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle" });
     const [low, high] = findings.window;
     const domain = [roundDown(low), roundUp(high)];
     const y = logarithmic(domain, [frame.y + frame.height, frame.y]);
@@ -428,6 +418,7 @@ class LossPicture {
       }
       within(ctx, { lineWidth: 2 }, () => line(ctx, this.length, at(chosen)));
     });
+    this.beyond(ctx, x, domain[1], colour);
     within(ctx, { textAlign: "right" }, () => {
       text(ctx, state.name, frame.x + frame.width, top, colour("ink"), colour("paper"));
       if (state.fate) text(ctx, state.fate, frame.x + frame.width - 4, title ? top + 23 : top + 17, colour("alarm"), colour("paper"));
@@ -435,13 +426,20 @@ class LossPicture {
     if (this.cursor !== null) this.rule(ctx, x, y, chosen, colour);
   }
 
+  /** A triangle where a curve leaves the picture at the top. */
+  beyond(ctx, x, highest, colour) {
+    for (let seed = 0; seed < this.findings.seeds.length; seed++) {
+      const row = Array.from({ length: this.length }, (_, i) => i).find((i) => this.loss(seed, i) > highest);
+      if (row !== undefined) triangle(ctx, x((row + 0.5) * this.findings.width), this.frame.y + 4, 5, colour("series-0"), colour("paper"));
+    }
+  }
+
   /** The cursor at a step, and the loss there. */
   rule(ctx, x, y, chosen, colour) {
     const { findings, frame } = this;
     const loss = this.loss(chosen, this.row(this.cursor));
     const px = x(this.cursor);
-    within(ctx, { strokeStyle: colour("muted"), lineWidth: 1 }, () =>
-      line(ctx, 2, (i) => [Math.round(px) + 0.5, i ? frame.y + frame.height : frame.y]));
+    upright(ctx, px, frame.y, frame.y + frame.height, { strokeStyle: colour("muted") });
     if (!Number.isFinite(loss)) return;
     dot(ctx, px, Math.min(Math.max(y(loss), frame.y), frame.y + frame.height), 4, colour("series-0"), colour("paper"));
     const left = px > frame.x + frame.width / 2;
@@ -530,21 +528,19 @@ class SweepPage {
     write(this.about, `${state.title} · ${state.counts}`);
     const made = `step ${count(Math.floor(state.made))} of ${count(state.steps)}`;
     write(this.progress, `${count(state.finished)} of ${count(state.runs)} runs done${state.playing ? ` · ${made}` : ""}`);
-    this.face(this.start, state.playing ? "stop" : "play", state.playing ? "stop" : state.finished ? "again" : "start");
+    if (state.playing) face(this.start, "stop");
+    else face(this.start, ...(state.made ? ["again", "reset"] : ["start", "play"]));
     offer(this.measure.node, findings.names, state.measure);
     offer(this.seed.node, findings.seeds.map((seed, i) => [i, seed]), state.selected % findings.seeds.length);
     this.seed.box.hidden = findings.seeds.length < 2;
+    this.tune.disabled = state.playing; // both would train at once, each half as fast
     this.showNote();
     this.land.setAttribute("aria-label", this.summary());
     this.losses.setAttribute("aria-label", `Loss curve at ${state.name}${state.fate ? `, ${state.fate}` : ""}`);
   }
 
   showNote() {
-    const { error, problem } = this.state;
-    this.note.className = `note ${error ? "error" : problem ? "problem" : ""}`;
-    if (error || problem) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, error || problem || this.hint());
+    tell(this.note, this.state, this.hint());
   }
 
   hint() {
@@ -553,12 +549,6 @@ class SweepPage {
     const here = `${findings.name(findings.selected)}: ${findings.story(findings.selected)}.`;
     const best = findings.best === null ? "" : ` Best so far (star): ${findings.name(findings.best)}, ${findings.words(findings.get(findings.best, MEDIAN))}.`;
     return `${here}${state.playing ? best : best.replace(" so far", "")}`;
-  }
-
-  face(control, image, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(image), h("span", {}, name));
   }
 
   /** The landscape in one sentence: its text, and what is announced at the end. */
@@ -615,27 +605,19 @@ class SweepPage {
   }
 
   listenToLosses() {
-    this.losses.addEventListener("pointermove", (event) => this.state && this.inspect(this.curves.x.value(event.offsetX)));
-    for (const end of ["pointerleave", "blur"]) this.losses.addEventListener(end, () => this.inspect(null));
-    this.losses.addEventListener("keydown", (event) => this.onLossKey(event));
+    lookAlong(this.losses, {
+      under: (event) => (this.state ? this.curves.x.value(event.offsetX) : null),
+      at: () => this.curves.cursor ?? this.state?.steps ?? 0,
+      stride: () => Math.max(1, Math.round((this.state?.steps ?? 0) / 50)),
+      look: (step) => this.inspect(step),
+      say: () => this.state && this.say(this.curves.words()),
+    });
   }
 
   /** Put the cursor of the loss curves at a step (null: away). */
   inspect(step) {
-    this.curves.cursor = step === null ? null : Math.min(Math.max(Math.round(step), 1), this.state.steps);
+    this.curves.cursor = step === null || !this.state ? null : Math.min(Math.max(Math.round(step), 1), this.state.steps);
     this.curves.surface.redraw();
-  }
-
-  onLossKey(event) {
-    if (!this.state) return;
-    const stride = event.shiftKey ? 1 : Math.max(1, Math.round(this.state.steps / 50));
-    const at = this.curves.cursor ?? this.state.steps;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 1, End: this.state.steps }[event.key];
-    if (event.key === "Escape") this.inspect(null);
-    if (goal === undefined) return;
-    event.preventDefault();
-    this.inspect(goal);
-    this.say(this.curves.words());
   }
 
   dispose() {
@@ -645,9 +627,4 @@ class SweepPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new SweepPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(SweepPage);

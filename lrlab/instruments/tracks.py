@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlab.instruments.curves import ACCURACY, LR, SMOOTH, Curve
+from lrlab.instruments.curves import ACCURACY, LR, SMOOTH, Curve, LagFreeCurve
 from lrlab.moves import Move
 from lrlab.run import Run
 
@@ -32,12 +32,14 @@ class Track:
         if len(self.run.history) < self.curve.end:  # somebody has rewound the run itself
             self.begin_again(len(self.run.history))
         self.moves = self.run.moves
+        if isinstance(self.curve, LagFreeCurve):
+            self.curve.turn_at(step for step, _, _ in self.moves)
         changed = self.curve.grow(self.run.history)
         self.unsent = changed if self.unsent is None else min(self.unsent, changed)
 
     def begin_again(self, step: int) -> None:
         """Forget the curve: its run has gone back to ``step``."""
-        self.curve = Curve(min(self.curve.first, step))
+        self.curve = type(self.curve)(min(self.curve.first, step))
         self.unsent, self.moves_sent = 0, 0
 
     def last(self, column: int) -> float:

@@ -100,7 +100,7 @@ def _draw_curves(loss: Axes, accuracy: Axes, tracks: Sequence[Track], marked: li
     for number, (step, words) in enumerate(marked):
         for ax in (loss, accuracy):
             ax.axvline(step, color="#555555", linestyle=(0, (4, 2)), linewidth=0.9)
-        left = step < 0.7 * end
+        left = step < 0.8 * end
         loss.annotate(
             words,
             (step, 0.97 - 0.1 * (number % 3)),
@@ -110,6 +110,8 @@ def _draw_curves(loss: Axes, accuracy: Axes, tracks: Sequence[Track], marked: li
             ha="left" if left else "right",
             va="top",
             fontsize=8,
+            bbox=PAPER,  # the line of a later mark passes behind the words
+            zorder=5,
         )
     loss.set(ylabel="loss", xlim=(0, end), xticklabels=[])
     accuracy.set(ylabel="validation\naccuracy / %", xlim=(0, end), xlabel="step")
@@ -117,6 +119,9 @@ def _draw_curves(loss: Axes, accuracy: Axes, tracks: Sequence[Track], marked: li
     lowest = float(np.nanmin(right)) if np.isfinite(right).any() else 0.0
     accuracy.set_ylim(max(0.0, 10 * math.floor(10 * lowest - 0.2)), 101)
     _keep_in_view(loss, tracks)
+    if loss.get_yscale() == "log":  # the words stand above the curves
+        low, high = loss.get_ylim()
+        loss.set_ylim(low, low * (high / low) ** (1 / (0.97 - 0.1 * min(3, len(marked)))))
     for ax in (loss, accuracy):
         if ax.get_lines():
             figures.direct_labels(ax)

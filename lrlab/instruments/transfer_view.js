@@ -2,36 +2,15 @@
 // It keeps no state of its own; transfer_view.py describes the messages.
 
 import {
-  Surface, accuracy, count, dot, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor, roundDown, roundUp, short, spread,
-  text, within, xAxis, yAxis,
+  Surface, accuracy, alike, count, cut, dot, hatch, line, linear, linearTicks, logTicks, logarithmic, percent, roomFor,
+  short, spread, tag, text, upright, within, xAxis, yAxis,
 } from "./canvas.js";
-import { KEYS, Knob, button, floats, h, icon, write } from "./controls.js";
-import { Link, calm } from "./link.js";
+import { KEYS, Knob, Knobs, button, face, floats, h, tell, write } from "./controls.js";
+import { lookAlong } from "./hand.js";
+import { Link, calm, widget } from "./link.js";
+import { ACCURACY, NINES, SMOOTH, Track, bestTick, lossDomain } from "./track.js";
 
 const [RATE, MOVED, RIGHT] = ["series-0", "series-1", "series-2"]; // the colours of rates and loss, of change, of accuracy
-
-/** A rate as an axis has it: 1e-4, 0.01, 1. */
-const power = (rate) => (rate < 0.005 ? `1e${Math.round(Math.log10(rate))}` : short(rate));
-
-/** Words that are cut off where they would be wider than this. */
-function cut(ctx, words, width) {
-  if (ctx.measureText(words).width <= width) return words;
-  let n = words.length;
-  while (n > 1 && ctx.measureText(`${words.slice(0, n)}…`).width > width) n--;
-  return `${words.slice(0, n)}…`;
-}
-
-/** Diagonal lines over a place: what lies there is frozen. */
-function hatch(ctx, { x, y, width, height }, stroke) {
-  within(ctx, { strokeStyle: stroke, lineWidth: 1, globalAlpha: 0.6, clip: { x, y, width, height } }, () => {
-    ctx.beginPath();
-    for (let at = x - height; at < x + width; at += 7) {
-      ctx.moveTo(at, y + height);
-      ctx.lineTo(at + height, y);
-    }
-    ctx.stroke();
-  });
-}
 
 // ---- The layer groups as bars ----------------------------------------------------------------------------------------
 
@@ -47,7 +26,6 @@ class BarsPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     // In a narrow column the canvas stands under the rows, not beside them, and so says whose the bars are.
     const below = this.canvas.clientWidth > this.canvas.parentNode.clientWidth - 12;
     const left = below ? 66 : 14;
@@ -78,7 +56,7 @@ class BarsPicture {
     const decades = Math.round(Math.log10(domain[1] / domain[0]));
     const every = Math.ceil(decades / Math.max(1, Math.floor(frame.width / 46)));
     const ticks = Array.from({ length: decades + 1 }, (_, i) => domain[0] * 10 ** i).filter((_, i) => (decades - i) % every === 0);
-    this.heading(ctx, frame, x, ticks, power, "applied learning rate", colour);
+    this.heading(ctx, frame, x, ticks, alike(ticks), "applied learning rate", colour);
     groups.forEach((group, i) => {
       const place = { x: frame.x, y: frame.y + i * ROW + 7, width: frame.width, height: ROW - 14 };
       if (group.factor) this.rate(ctx, place, x, group, colour);
@@ -167,49 +145,6 @@ class GroupRow {
 
 // ---- The curves of the run -------------------------------------------------------------------------------------------
 
-// The columns of a row that are drawn; a row stands for `width` steps (curves.py).
-const [LOSS_LOW, LOSS_HIGH, SMOOTH, ACCURACY, COLUMNS] = [0, 1, 2, 6, 7];
-
-class LearningCurve {
-  cells = new Float32Array(0);
-
-  /** Take over the kernel's description, and the rows from row `at` on. */
-  update(description, values) {
-    Object.assign(this, description);
-    const kept = this.cells.subarray(0, this.at * COLUMNS);
-    this.cells = new Float32Array(kept.length + values.length);
-    this.cells.set(kept);
-    this.cells.set(values, kept.length);
-    this.rows = this.cells.length / COLUMNS;
-  }
-
-  get(row, column) {
-    return this.cells[row * COLUMNS + column];
-  }
-
-  /** Steps done at the end of a row. */
-  to(row) {
-    return Math.min(this.first + (row + 1) * this.width, this.end);
-  }
-
-  /** The row that holds step `step` (counted from 1), or -1. */
-  rowAt(step) {
-    const row = Math.ceil((step - this.first) / this.width) - 1;
-    return row >= 0 && row < this.rows ? row : -1;
-  }
-
-  /** The last finite value of a column up to a row: validations do not happen at every step. */
-  last(column, row = this.rows - 1) {
-    for (let i = row; i >= 0; i--) if (Number.isFinite(this.get(i, column))) return this.get(i, column);
-    return NaN;
-  }
-
-  /** All finite values of a column. */
-  values(column) {
-    return Array.from({ length: this.rows }, (_, i) => this.get(i, column)).filter(Number.isFinite);
-  }
-}
-
 const CURVES = { left: 60, right: 62, top: 20, gap: 24, axis: 22 };
 
 class CurvesPicture {
@@ -236,7 +171,6 @@ class CurvesPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.state) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", lineJoin: "round" });
     const x = this.x(width);
     const strip = Math.min(Math.max(44, 14 * this.state.groups.length), height * 0.4);
     const free = height - CURVES.top - 2 * CURVES.gap - CURVES.axis - strip;
@@ -254,7 +188,7 @@ class CurvesPicture {
     this.marks(ctx, loss, bottom, x, colour);
     const titles = [[loss, "loss (log)"], [right, "validation accuracy (log of the errors)"], [learns, "who learns (hatched: frozen)"]];
     for (const [frame, words] of titles) this.title(ctx, frame, words, colour);
-    if (this.place !== null) this.rule(ctx, x(this.place), bottom, { strokeStyle: colour("accent"), lineWidth: 2 });
+    if (this.place !== null) upright(ctx, x(this.place), CURVES.top, bottom, { strokeStyle: colour("accent"), lineWidth: 2 });
     if (this.cursor !== null) this.readings(ctx, [loss, right], scales, x, bottom, colour);
   }
 
@@ -263,19 +197,17 @@ class CurvesPicture {
   }
 
   loss(ctx, frame, colour) {
-    const all = this.curves.flatMap((curve) => curve.values(SMOOTH)).filter((value) => value > 0);
-    // A loss that diverges shoots out of the picture instead of flattening everything below it.
-    const start = Math.max(0, ...this.curves.map((curve) => curve.values(SMOOTH)[0] ?? 0));
-    const ends = all.length ? [roundDown(Math.min(...all) / 1.5), roundUp(Math.min(Math.max(...all), 30 * start) * 1.2)] : [0.1, 5];
-    const y = logarithmic(ends, [frame.y + frame.height, frame.y]);
+    const ends = lossDomain(this.curves);
+    const marks = new Set(this.turns.filter(([, , learns]) => learns).map(([step]) => step)).size;
+    const y = logarithmic(ends, [frame.y + frame.height, frame.y + 16 * Math.min(2, marks)]); // the words stand above the curve
     yAxis(ctx, frame, y, logTicks(ends, Math.max(2, Math.floor(frame.height / 24))), short, colour);
     return y;
   }
 
   right(ctx, frame, colour) {
-    const best = Math.max(0, ...this.curves.flatMap((curve) => curve.values(ACCURACY)));
-    const y = accuracy([0, best > 0.985 ? 0.999 : 0.99], [frame.y + frame.height, frame.y]);
-    yAxis(ctx, frame, y, [0, 0.5, 0.9, 0.99, 0.999].filter((a) => y(a) >= frame.y - 1), (a) => `${short(100 * a)} %`, colour);
+    const best = bestTick(this.curves);
+    const y = accuracy([0, best], [frame.y + frame.height, frame.y]);
+    yAxis(ctx, frame, y, NINES.filter((a) => a <= best), (a) => `${short(100 * a)} %`, colour);
     return y;
   }
 
@@ -285,7 +217,7 @@ class CurvesPicture {
       const ghost = curve.kind === "ghost";
       const look = { strokeStyle: colour(ghost ? "ghost" : own), lineWidth: ghost ? 1 : 2, dash: ghost ? [2, 3] : [], clip };
       within(ctx, look, () => {
-        if (column === SMOOTH && !ghost) this.raw(ctx, curve, x, y);
+        if (column === SMOOTH && !ghost) curve.drawRaw(ctx, x, y);
         line(ctx, curve.rows, (i) => [x(curve.to(i)), y(curve.get(i, column))]);
       });
       const last = curve.last(column);
@@ -293,20 +225,6 @@ class CurvesPicture {
       const at = Math.min(Math.max(y(last), frame.y + 6), frame.y + frame.height - 4);
       within(ctx, { textAlign: "left" }, () => text(ctx, format(last), x(curve.end) + 7, at, colour(own), colour("paper")));
     }
-  }
-
-  /** The loss of each mini-batch behind its average; of many steps in one row, the span from lowest to highest. */
-  raw(ctx, curve, x, y) {
-    within(ctx, { globalAlpha: 0.25, lineWidth: 1 }, () => {
-      if (curve.width === 1) return line(ctx, curve.rows, (i) => [x(curve.to(i)), y(Math.max(curve.get(i, LOSS_LOW), 1e-12))]);
-      ctx.beginPath();
-      for (let i = 0; i < curve.rows; i++) {
-        if (!(curve.get(i, LOSS_HIGH) > 0)) continue;
-        ctx.moveTo(x(curve.to(i)), y(Math.max(curve.get(i, LOSS_LOW), 1e-12)));
-        ctx.lineTo(x(curve.to(i)), y(curve.get(i, LOSS_HIGH)) - 1);
-      }
-      return ctx.stroke();
-    });
   }
 
   /** Which group learns when: the stronger the colour, the greater its factor; hatched where it is frozen. */
@@ -329,16 +247,12 @@ class CurvesPicture {
     within(ctx, { strokeStyle: colour("edge"), lineWidth: 1 }, () => ctx.strokeRect(frame.x + 0.5, frame.y + 0.5, frame.width - 1, frame.height - 1));
   }
 
-  rule(ctx, at, bottom, look) {
-    within(ctx, look, () => line(ctx, 2, (i) => [Math.round(at) + 0.5, i ? bottom : CURVES.top]));
-  }
-
   /** A line where groups were unfrozen, and their names. */
   marks(ctx, frame, bottom, x, colour) {
     const steps = new Map();
     for (const [step, name, learns] of this.turns) if (learns) steps.set(step, [...(steps.get(step) ?? []), name]);
     const labels = [...steps].map(([step, names]) => ({ words: `${names.join(", ")} unfrozen`, x: x(step), y: frame.y + 9 }));
-    for (const step of steps.keys()) this.rule(ctx, x(step), bottom, { strokeStyle: colour("ink"), lineWidth: 1, dash: [4, 3], globalAlpha: 0.7 });
+    for (const step of steps.keys()) upright(ctx, x(step), CURVES.top, bottom, { strokeStyle: colour("ink"), dash: [4, 3], globalAlpha: 0.7 });
     for (const label of spread(labels, 15, frame.y + 9, frame.y + frame.height, 130)) {
       const left = label.x + ctx.measureText(label.words).width + 8 < frame.x + frame.width;
       within(ctx, { textAlign: left ? "left" : "right" }, () => text(ctx, label.words, label.x + (left ? 5 : -5), label.y, colour("ink"), colour("paper")));
@@ -347,7 +261,7 @@ class CurvesPicture {
 
   readings(ctx, frames, scales, x, bottom, colour) {
     const at = x(this.cursor);
-    this.rule(ctx, at, bottom, { strokeStyle: colour("muted"), lineWidth: 1 });
+    upright(ctx, at, CURVES.top, bottom, { strokeStyle: colour("muted") });
     const row = this.run?.rowAt(this.cursor) ?? -1;
     const right = at < frames[0].x + frames[0].width * 0.7;
     [[SMOOTH, RATE, short], [ACCURACY, RIGHT, percent]].forEach(([column, own, format], i) => {
@@ -357,14 +271,7 @@ class CurvesPicture {
       dot(ctx, at, y, 3.5, colour(own), colour("paper"));
       within(ctx, { textAlign: right ? "left" : "right" }, () => text(ctx, format(value), at + (right ? 8 : -8), y - 9, colour(own), colour("paper")));
     });
-    const words = count(this.cursor);
-    within(ctx, { textAlign: "center" }, () => {
-      const half = ctx.measureText(words).width / 2 + 6;
-      ctx.fillStyle = colour("ink");
-      ctx.fillRect(at - half, bottom + 3, 2 * half, 17);
-      ctx.fillStyle = colour("paper");
-      ctx.fillText(words, at, bottom + 12);
-    });
+    tag(ctx, count(this.cursor), at, bottom + 12, colour);
   }
 
   /** The values under the cursor in words, for those who hear the page. */
@@ -409,7 +316,7 @@ class FiltersPicture {
 
   paint(ctx, width, height, colour) {
     if (!this.blocks) return;
-    Object.assign(ctx, { font: `12px ${colour("font")}`, textBaseline: "middle", imageSmoothingEnabled: false });
+    Object.assign(ctx, { imageSmoothingEnabled: false });
     within(ctx, { textAlign: "left", fillStyle: colour("muted") }, () => ctx.fillText("filters of the first convolution", 0, 10));
     const beside = width > 1.2 * height;
     const [across, down] = beside ? [(width - 32) / 3, height - 44] : [width, (height - 44) / 3];
@@ -450,7 +357,7 @@ class TransferPage {
     this.bars = new BarsPicture(canvas("bars", { "aria-label": "Transfer view" }));
     this.learning = new CurvesPicture(canvas("curves", { tabindex: 0, "aria-label": "Curves", ...KEYS }));
     this.filters = new FiltersPicture(canvas("filters", { "aria-label": "Filters" }));
-    this.knobs = h("div", { class: "knobs" });
+    this.base = new Knobs((knob, value) => this.link.ask({ do: "turn", knob, value }, knob));
     const heads = ["layer group", "frozen", "factor"].map((words) => h("span", { class: "head", "aria-hidden": "true" }, words));
     this.layers = h("div", { class: "layers" }, ...heads, this.bars.canvas);
     this.stage = h("div", { class: "stage" }, this.learning.canvas, this.filters.canvas);
@@ -458,7 +365,7 @@ class TransferPage {
     this.voice = h("div", { class: "voice", "aria-live": "polite" });
     this.root = h("section", { class: "lrlab transfer", "aria-label": "Transfer view" },
       h("header", {}, h("strong", {}, "Transfer view"), this.about, h("span", { class: "numbers" }, ...this.numbers)),
-      this.buildBar(), this.knobs, this.layers, this.stage, h("footer", {}, this.note), this.voice);
+      this.buildBar(), this.base.node, this.layers, this.stage, h("footer", {}, this.note), this.voice);
     this.listenToCurves();
     el.append(this.root);
   }
@@ -491,7 +398,7 @@ class TransferPage {
   }
 
   curve(id) {
-    if (!this.curves.has(id)) this.curves.set(id, new LearningCurve());
+    if (!this.curves.has(id)) this.curves.set(id, new Track());
     return this.curves.get(id);
   }
 
@@ -508,28 +415,18 @@ class TransferPage {
     this.root.dataset.status = state.playing ? "playing" : "resting";
     write(this.about, state.about + (state.schedule ? ` · base rate by ${state.schedule}` : ""));
     [`step ${count(state.step)}`, `epoch ${state.epoch.toFixed(1)}`].forEach((words, i) => write(this.numbers[i], words));
-    this.face(this.play, state.playing ? "pause" : "play");
+    face(this.play, state.playing ? "pause" : "play");
     this.play.disabled = state.status === "diverged"; // there is no way on, only back
     this.rewind.disabled = !state.step;
     state.presets.forEach(([, title], i) => (this.presets[i].title = title));
     this.presets.at(-1).disabled = !state.next;
     this.stage.classList.toggle("alone", !this.filters.blocks);
-    this.showBase();
+    this.base.show([state.base], this.link.behind);
     this.showGroups();
     this.showNote();
     this.bars.canvas.setAttribute("aria-label", this.summary());
     this.learning.canvas.setAttribute("aria-label", this.story());
     this.filters.canvas.setAttribute("aria-label", this.filterWords());
-  }
-
-  showBase() {
-    const { value, ...layout } = this.state.base;
-    if (this.layout !== JSON.stringify(layout)) {
-      this.layout = JSON.stringify(layout);
-      this.base = new Knob(this.state.base, (value) => this.link.ask({ do: "turn", knob: "lr", value }, "lr"));
-      this.knobs.replaceChildren(this.base.node);
-    }
-    if (!this.link?.behind) this.base.show(value);
   }
 
   showGroups() {
@@ -540,17 +437,13 @@ class TransferPage {
       this.bars.canvas.style.height = `${HEAD + ROW * groups.length}px`;
       this.layers.style.setProperty("--rows", groups.length + 1);
     }
-    if (!this.link?.behind) groups.forEach((group, i) => this.rows[i].show(group));
+    if (!this.link.behind) groups.forEach((group, i) => this.rows[i].show(group));
   }
 
   showNote() {
     const { error, problem, status } = this.state;
     const lost = status === "diverged" ? "The loss is not finite: rewind to before it rose, and turn a rate down." : "";
-    const words = error || problem || lost;
-    this.note.className = `note ${words ? "problem" : ""}`;
-    if (words) this.note.setAttribute("role", "alert");
-    else this.note.removeAttribute("role");
-    write(this.note, words || this.hint());
+    tell(this.note, { error, problem: problem || lost }, this.hint());
   }
 
   hint() {
@@ -562,12 +455,6 @@ class TransferPage {
     const words = `${learning.map((group) => group.name).join(", ")}: ${count(some)} of ${count(all)} parameters learn.`;
     const after = next ? ` ${next} is the next to unfreeze.` : "";
     return words + after + (step ? "" : " Key F on a slider freezes its group, or lets it learn again.");
-  }
-
-  face(control, name) {
-    if (control.dataset.face === name) return;
-    control.dataset.face = name;
-    control.replaceChildren(icon(name), h("span", {}, name));
   }
 
   /** The state in one sentence: the bars' text, and what is announced at a pause. */
@@ -609,8 +496,13 @@ class TransferPage {
   listenToCurves() {
     const { canvas } = this.learning;
     const under = (event) => Math.round(this.learning.x(canvas.clientWidth).value(event.offsetX));
-    canvas.addEventListener("pointermove", (event) => this.look(under(event)));
-    for (const end of ["pointerleave", "blur"]) canvas.addEventListener(end, () => this.look(null));
+    lookAlong(canvas, {
+      under,
+      at: () => this.learning.cursor ?? this.state?.step ?? 0,
+      stride: () => Math.max(1, Math.round(this.learning.room / 100)),
+      look: (step) => this.look(step),
+      say: () => this.say(this.learning.spoken()),
+    });
     canvas.addEventListener("click", (event) => this.choose(under(event)));
     canvas.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -631,19 +523,10 @@ class TransferPage {
   }
 
   onKey(event) {
-    if (!this.state) return;
-    const stride = event.shiftKey ? 1 : Math.max(1, Math.round(this.learning.room / 100));
-    const at = this.learning.cursor ?? this.state.step;
-    const goal = { ArrowLeft: at - stride, ArrowRight: at + stride, Home: 1, End: Infinity }[event.key];
-    if (event.key === "Escape") this.look(null), this.choose(Infinity);
-    if (event.key === "Enter" && this.learning.cursor !== null) {
-      this.choose(this.learning.cursor);
-      this.say(this.note.textContent);
-    }
-    if (goal === undefined) return;
-    event.preventDefault();
-    this.look(goal);
-    this.say(this.learning.spoken());
+    if (event.key === "Escape") this.choose(Infinity);
+    if (event.key !== "Enter" || this.learning.cursor === null) return;
+    this.choose(this.learning.cursor);
+    this.say(this.note.textContent);
   }
 
   dispose() {
@@ -653,9 +536,4 @@ class TransferPage {
   }
 }
 
-export default {
-  render({ model, el }) {
-    const page = new TransferPage(model, el);
-    return () => page.dispose();
-  },
-};
+export default widget(TransferPage);

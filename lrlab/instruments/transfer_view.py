@@ -12,7 +12,7 @@ import numpy as np
 
 from lrlab import transfer
 from lrlab.instruments import drawing, transfer_picture
-from lrlab.instruments.curves import ACCURACY, LR_HIGH, SMOOTH, Curve
+from lrlab.instruments.curves import ACCURACY, LR_HIGH, SMOOTH, LagFreeCurve
 from lrlab.instruments.layers import Layers
 from lrlab.instruments.loop import train
 from lrlab.instruments.player import PacedPlayer, check_steps
@@ -110,7 +110,7 @@ class TransferView(PacedPlayer):
         self._run = run
         self._layers = Layers(run)
         self._last_factors = {name: factor or 1.0 for name, factor in self._layers.factors.items()}  # for unfreezing
-        self._tracks = [Track(0, "this run", 0, Curve(0), run)]
+        self._tracks = [Track(0, "this run", 0, LagFreeCurve(), run)]
         self._seen: Any = None  # of the run, when it was last shown
         self._sent: dict[str, Any] = {}  # to the pages
         self._measured: tuple[Any, dict[str, float]] = (None, {})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from .conftest import Notebook, Server
-from .test_race import FITS, FOCUSED, INK, PLACES, Page
+from .test_race import DRAWN, FOCUSED, Page, expect
 
 MAKE = """
 from lrlab import augmentation, instruments
@@ -51,8 +51,8 @@ def test_the_view_is_driven_by_keyboard(view: Page) -> None:
     view.control("shear, ° up to").wait_for()
     view.press(view.button("remove flip"), "Enter")
     notebook.wait_for("list(view.settings) == ['rotate', 'shear', 'lam']")
-    assert view.page.evaluate("() => !!document.activeElement.closest('.lrlab')")  # focus stays in the instrument
     view.wait_for_summary("Rotate(degrees=15), Shear(degrees=15.0)")
+    expect(view.control("add")).to_be_focused()  # focus stays in the instrument
     code = view.root.locator("code").text_content()
     assert notebook.value(f"(made := {{}}, exec({code!r}, made), made['pipeline'] == view.pipeline)[2]")
 
@@ -71,7 +71,7 @@ def test_the_view_is_driven_by_keyboard(view: Page) -> None:
     notebook.save()
     notebook.reload()
     view.wait_for_summary(before)
-    assert view.canvas.evaluate(INK) > 20_000
+    assert view.ink() > 20_000
     view.press(view.button("reset"), "Enter")
     notebook.wait_for("view.pipeline == start")
 
@@ -79,6 +79,7 @@ def test_the_view_is_driven_by_keyboard(view: Page) -> None:
 def test_the_page_shows_the_pixels_of_the_kernel(view: Page) -> None:
     view.notebook.value("view.choose('8')")
     view.wait_for_summary("8 of digits")
+    view.page.evaluate(DRAWN)
     shown = np.array(view.canvas.evaluate(MIDDLES))[:, 0] / 255
     pixels = np.array(view.notebook.value("[view._pixels[8].tolist(), *view.draws().tolist()]"))[:, 0]
     near = np.array([np.abs(picture[3:6, 2:6] - value).min() for picture, value in zip(pixels, shown, strict=True)])
@@ -92,8 +93,8 @@ def test_two_pictures_are_mixed_by_keyboard(view: Page) -> None:
     view.press(view.control("λ, the share of the first"), *["ArrowLeft"] * 20)
     view.notebook.wait_for("view.settings['lam'] == 0.5")
     view.wait_for_summary("3 and 8 of digits, mixed with λ = 0.5. mixup: 3 0.50, 8 0.50; CutMix: 3 0.")
-    assert view.control("λ, the share of the first").get_attribute("aria-valuetext") == "0.5"
-    assert view.canvas.evaluate(INK) > 20_000
+    expect(view.control("λ, the share of the first")).to_have_attribute("aria-valuetext", "0.5")
+    assert view.ink() > 20_000
 
 
 def test_every_control_is_reached_by_tab_and_has_a_name(view: Page) -> None:
@@ -112,20 +113,13 @@ def test_every_control_is_reached_by_tab_and_has_a_name(view: Page) -> None:
 
 
 def test_calm_at_800_pixels_and_in_both_themes(view: Page) -> None:
-    page = view.page
     for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)
-        assert page.evaluate(FITS)
-    before = page.evaluate(PLACES)
+        view.fits(width)
+    before = view.places()
     view.notebook.value("[view.turn('rotate', 173), view.new_draws(), view.choose('5')]")
     view.wait_for_summary("5 of digits, and 11 draws with seed 1 of Rotate(degrees=173)")
-    assert page.evaluate(PLACES) == before
-    pictures = set()
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        view.notebook.theme(theme)
-        pictures.add(view.canvas.evaluate("(canvas) => canvas.toDataURL()"))
-    assert len(pictures) == 2
+    assert view.places() == before
+    view.is_another_in_the_dark()
 
 
 def test_the_picture_stays_in_the_saved_notebook(view: Page) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .conftest import Notebook, Server
-from .test_race import FITS, INK, PLACES, Page
+from .test_race import Page
 
 MAKE = """
 from lrlab import instruments
-view = instruments.DropoutView(speed=60)
+view = instruments.DropoutView(speed=20)
 """
 
 
@@ -28,7 +28,7 @@ def test_masks_p_mode_and_form_by_keyboard(notebook: Notebook, server: Server) -
     notebook.wait_for("view.settings['p'] == 0.53")
     view.wait_for_summary("p 0.53")
 
-    places = view.page.evaluate(PLACES)
+    places = view.places()
     view.press(view.button("play"), "Enter")
     notebook.wait_for("view.masks > 30")
     view.press(view.button("pause"), "Enter")
@@ -38,7 +38,7 @@ def test_masks_p_mode_and_form_by_keyboard(notebook: Notebook, server: Server) -
     view.page.wait_for_function(
         "(words) => document.querySelector('.lrlab .voice').textContent.includes(words)", arg=words
     )
-    assert view.page.evaluate(PLACES) == places
+    assert view.places() == places
 
     view.press(view.control("mode"), "ArrowDown")
     view.wait_for_summary("Dropout view, inference, inverted form, p 0.53: no unit dropped")
@@ -48,12 +48,10 @@ def test_masks_p_mode_and_form_by_keyboard(notebook: Notebook, server: Server) -
     notebook.save()
     notebook.reload()
     view.wait_for_summary(before)
-    assert view.root.locator("canvas").nth(0).evaluate(INK) > 3000 < view.root.locator("canvas").nth(1).evaluate(INK)
+    assert view.ink(0) > 3000 < view.ink(1)
 
     view.press(view.control("p, drop, number"), "Control+a", "2", "Enter")
     view.root.get_by_role("alert").get_by_text("p = 2 is outside its range 0 to 0.95").wait_for()
     view.press(view.button("reset"), "Enter")
     notebook.wait_for("view.masks == 1")
-    view.page.set_viewport_size({"width": 800, "height": 900})
-    view.page.wait_for_timeout(300)
-    assert view.page.evaluate(FITS)
+    view.fits(800)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from .conftest import Notebook, Server
+from .test_race import Page
 
 MAKE = """
 from lrlab import Run, instruments, rules
@@ -39,50 +40,18 @@ WATCH_KEYS = """() => {
     document.addEventListener('keydown', note, { capture: true });
 }"""
 
-INK = """(canvas) => {
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    return data.filter((value, i) => i % 4 === 3 && value).length;
-}"""
-FITS = "() => { const e = document.querySelector('.lrlab'); return e.scrollWidth <= e.clientWidth; }"
 PLACES = """() => [...document.querySelectorAll('.lrlab :is(button, input, select, canvas, .step)')].map((element) => {
     const { x, y, width, height } = element.getBoundingClientRect();
     return [x, y, width, height].map(Math.round).join();
 })"""
 
 
-class Tuner:
+class Tuner(Page):
     """The live tuner on a page, by what a learner can see, hear and press."""
 
-    def __init__(self, notebook: Notebook) -> None:
-        self.notebook, self.page = notebook, notebook.page
-        self.root = self.page.locator(".lrlab")
-
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def control(self, label: str) -> Any:
-        return self.root.get_by_label(label, exact=True)
-
-    def press(self, label: str, *keys: str) -> None:
-        """Focus a control and press keys."""
-        self.control(label).focus()
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    @property
-    def summary(self) -> str:
-        """The text of the picture."""
-        return str(self.root.locator("canvas").get_attribute("aria-label"))
-
-    def wait_for_summary(self, words: str) -> str:
-        self.page.wait_for_function(
-            "(words) => document.querySelector('.lrlab canvas')?.getAttribute('aria-label').includes(words)", arg=words
-        )
-        return self.summary
-
-    def ink(self) -> int:
-        """How many pixels of the canvas are painted."""
-        return int(self.root.locator("canvas").evaluate(INK))
+    def press(self, target: str, *keys: str) -> None:
+        """Focus the control with this label, once it is enabled, and press keys."""
+        super().press(self.control(target), *keys)
 
 
 @pytest.fixture
@@ -145,9 +114,7 @@ def test_rewind_branch_and_everything_back_after_a_reload(tuner: Tuner) -> None:
     notebook.wait_for("len(tuner.runs) == 2")
     tuner.button("step").press("Enter")
     notebook.wait_for(f"[r.step for r in tuner.runs] == [{goal}, {goal + 1}]")
-    tuner.wait_for_summary(f"step {goal + 1}")
-
-    before = tuner.summary
+    before = tuner.wait_for_summary(f"done at step {goal + 1}")
     notebook.save()
     notebook.reload()
     tuner.wait_for_summary(before)
@@ -163,7 +130,7 @@ def test_a_reload_while_it_plays_does_not_stop_it(tuner: Tuner) -> None:
     tuner.notebook.save()
     tuner.notebook.reload()
     tuner.wait_for_summary("running at step")
-    assert tuner.notebook.value("tuner.playing and len(tuner._views) == 1")
+    tuner.notebook.wait_for("tuner.playing and len(tuner._views) == 1")
 
 
 def test_every_control_is_reached_by_tab_and_has_a_name(tuner: Tuner) -> None:
@@ -192,7 +159,7 @@ def test_every_control_is_reached_by_tab_and_has_a_name(tuner: Tuner) -> None:
 
 def test_values_under_the_cursor_are_spoken(tuner: Tuner) -> None:
     tuner.notebook.value("[tuner.play(60), tuner.wait()]")
-    tuner.wait_for_summary("at step 60")
+    tuner.wait_for_summary("done at step 60")  # and that has been said
     tuner.root.locator("canvas").focus()
     tuner.page.keyboard.press("Home")
     tuner.page.keyboard.press("Shift+ArrowRight")
@@ -239,6 +206,10 @@ def test_an_exception_in_training_stands_in_the_widget(notebook: Notebook, serve
 
 
 IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.kernelDisplayStatus === 'idle'"
+# Leaves a file as soon as the run is paused: no page is there that could be asked.
+WHEN_PAUSED = """__import__('threading').Thread(
+    target=lambda: (tuner.wait(), open('paused', 'w').close()), daemon=True
+).start()"""
 NO_THREAD = "not any(t.name.startswith('lrlab') for t in __import__('threading').enumerate())"
 
 
@@ -272,8 +243,12 @@ def test_a_closed_page_pauses_the_run(tuner: Tuner, server: Server) -> None:
     tuner.button("play").click()
     notebook.wait_for("run.step > 20")
     notebook.save()
+    notebook.value(WHEN_PAUSED)
     tuner.page.goto("about:blank")
-    tuner.page.wait_for_timeout(2000)
+    deadline = time.monotonic() + 30
+    while not (server.folder / "paused").exists():
+        assert time.monotonic() < deadline, "nobody watches, and the run goes on"
+        time.sleep(0.05)
     notebook.open("lecture.ipynb")
     assert notebook.value("run.status") == "paused"
 
@@ -321,22 +296,15 @@ def seen_whole(page: Any) -> None:
 
 
 def test_calm_at_800_pixels_and_in_both_themes(tuner: Tuner) -> None:
-    page = tuner.page
     tuner.notebook.value("[tuner.play(120), tuner.wait(), tuner.branch(60) and tuner.play(30), tuner.wait()]")
-    tuner.wait_for_summary("at step 90")
+    tuner.wait_for_summary("done at step 90")
     for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)
-        assert page.evaluate(FITS)
-    inks = {}
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        tuner.notebook.theme(theme)
-        inks[theme] = base64.b64encode(tuner.root.locator("canvas").screenshot())
-    assert inks["JupyterLab Dark"] != inks["JupyterLab Light"]
+        tuner.fits(width)
+    tuner.is_another_in_the_dark()
 
 
 def test_nothing_moves_while_numbers_grow(tuner: Tuner) -> None:
-    before = tuner.page.evaluate(PLACES)
+    before = tuner.places(PLACES)
     tuner.notebook.value("setattr(tuner, 'speed', None)")
     tuner.button("play").click()
     for steps in (50, 500, 1500):
@@ -352,10 +320,9 @@ def test_from_key_to_step(notebook: Notebook, server: Server) -> None:
     notebook.wait_for("run.step > 20")
     tuner.control("learning rate").focus()
     tuner.page.evaluate(WATCH_KEYS)
-    for key in ["ArrowLeft", "ArrowRight"] * 20:
+    for number, key in enumerate(["ArrowLeft", "ArrowRight"] * 20, start=2):
         tuner.page.keyboard.press(key)
-        tuner.page.wait_for_timeout(100)
-    notebook.wait_for("len(applied) == 41")
+        notebook.wait_for(f"len(applied) == {number}")
     pressed, applied = tuner.page.evaluate("() => window.keys"), notebook.value("[when for _, when in applied[1:]]")
     latency = np.array(applied) - np.array(pressed)
     median, late = np.median(latency), np.quantile(latency, 0.95)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from .conftest import Notebook, Server
-from .test_race import FITS, FOCUSED, INK, PLACES, Page
+from .test_race import FOCUSED, Page
 
 MAKE = """
 from lrlab import instruments
-view = instruments.PenaltyView("L2", lam=0.01, speed=None)
+view = instruments.PenaltyView("L2", lam=0.01, speed=200)
 """
 
 
@@ -57,7 +57,7 @@ def test_penalty_strength_and_minimum_by_keyboard(view: Page) -> None:
     notebook.save()
     notebook.reload()
     view.wait_for_summary(before)
-    assert view.root.locator("canvas").nth(0).evaluate(INK) > 5000 < view.root.locator("canvas").nth(1).evaluate(INK)
+    assert view.ink(0) > 5000 < view.ink(1)
     view.press(view.control("penalty λ, number"), "Control+a", "-", "1", "Enter")
     view.root.get_by_role("alert").get_by_text("lam = -1 is outside its range").wait_for()
     view.press(view.button("reset"), "Enter")
@@ -80,15 +80,12 @@ def test_it_is_calm_and_reached_by_tab(view: Page) -> None:
         "penalty λ, number",
     ]
     for width in (1280, 800):
-        view.page.set_viewport_size({"width": width, "height": 900})
-        view.page.wait_for_timeout(300)
-        assert view.page.evaluate(FITS)
-        places = view.page.evaluate(PLACES)
+        view.fits(width)
+        places = view.places()
         view.press(view.button("play"), "Enter")
         view.notebook.wait_for("view.step > 10")
         view.press(view.button("pause"), "Enter")
         view.notebook.wait_for("not view.playing")
-        view.page.wait_for_timeout(200)
-        assert view.page.evaluate(PLACES) == places
+        assert view.places() == places
         view.press(view.button("reset"), "Enter")
         view.notebook.wait_for("view.step == 0")

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import Notebook, Server
+from .conftest import Notebook, Server, sync_api
+
+expect = sync_api.expect
+expect.set_options(timeout=30_000)  # milliseconds; a busy machine takes its time
 
 MAKE = """
 from lrlab import instruments, rules, surfaces
@@ -27,6 +30,7 @@ PLACES = """() => [...document.querySelectorAll('.lrlab :is(button, input, selec
     const { x, y, width, height } = element.getBoundingClientRect();
     return [x, y, width, height].map(Math.round).join();
 })"""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FOCUSED = """() => {
     const e = document.activeElement;
     const ring = [e, e.parentNode].some((it) => getComputedStyle(it).outlineStyle !== 'none');
@@ -50,6 +54,8 @@ class Page:
         return self.root.get_by_label(label, exact=True)
 
     def press(self, target: Any, *keys: str) -> None:
+        """Focus something, once it is enabled, and press keys."""
+        expect(target).to_be_enabled()
         target.focus()
         for key in keys:
             self.page.keyboard.press(key)
@@ -63,6 +69,35 @@ class Page:
             "(words) => document.querySelector('.lrlab canvas')?.getAttribute('aria-label').includes(words)", arg=words
         )
         return self.summary
+
+    def ink(self, canvas: int = 0) -> int:
+        """How many pixels of a canvas are painted, once what the page knows has been drawn."""
+        self.page.evaluate(DRAWN)
+        return int(self.root.locator("canvas").nth(canvas).evaluate(INK))
+
+    def places(self, of: str = PLACES) -> list[str]:
+        """Where everything lies, once it has come to rest."""
+        before, now = None, self.page.evaluate(of)
+        while now != before:
+            self.page.wait_for_timeout(150)
+            before, now = now, self.page.evaluate(of)
+        return list(now)
+
+    def fits(self, width: int, height: int = 900) -> None:
+        """At this width of the window nothing of the instrument is cut off."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_function("(width) => innerWidth === width", arg=width)
+        self.page.evaluate(DRAWN)
+        self.page.wait_for_function(FITS)
+
+    def is_another_in_the_dark(self) -> None:
+        """The picture follows Jupyter's theme."""
+        data = "document.querySelector('.lrlab canvas').toDataURL()"
+        light = self.page.evaluate(f"() => {data}")
+        self.notebook.theme("JupyterLab Dark")
+        self.page.wait_for_function(f"(light) => {data} !== light", arg=light)
+        self.notebook.theme("JupyterLab Light")
+        self.page.wait_for_function(f"(light) => {data} === light", arg=light)
 
 
 @pytest.fixture
@@ -84,9 +119,9 @@ def test_the_race_is_driven_by_keyboard_and_comes_back_after_a_reload(race: Page
     notebook.wait_for("race.step > 10")
     race.press(race.button("pause"), "Enter")
     notebook.wait_for("not race.playing")
+    step = 1 + notebook.value("race.step")
     race.press(race.button("step"), "Enter")
-    step = notebook.value("race.step")
-    race.wait_for_summary(f"at rest at step {step}")
+    race.wait_for_summary(f"at rest at step {step}:")
 
     race.press(race.control("SGD"), "ArrowRight")  # the next racer
     notebook.wait_for("race._selected.name == 'Momentum'")
@@ -94,7 +129,7 @@ def test_the_race_is_driven_by_keyboard_and_comes_back_after_a_reload(race: Page
     race.press(race.control("learning rate"), *["ArrowLeft"] * 4)
     rate = notebook.wait_for("race.settings['Momentum']['lr']", lambda lr: lr < 0.013)
     notebook.wait_for("race.settings['SGD']['lr'] == 0.02 and not race.playing")
-    assert race.control("learning rate").get_attribute("aria-valuetext") == f"{rate:g}"
+    expect(race.control("learning rate")).to_have_attribute("aria-valuetext", f"{rate:g}")
 
     # The path ends at the same point in Python and on the page.
     x, y = notebook.value(DESCEND.format(rule="rules.Momentum(rho=0.9)", lr=rate) + "[-1].tolist()")
@@ -104,12 +139,26 @@ def test_the_race_is_driven_by_keyboard_and_comes_back_after_a_reload(race: Page
     notebook.save()
     notebook.reload()
     race.wait_for_summary(before)
-    assert race.control("Momentum").is_checked() and race.control("learning rate, number").input_value() == f"{rate:g}"
-    assert race.canvas.evaluate(INK) > 2000 and race.root.locator("canvas").nth(1).evaluate(INK) > 1000
+    expect(race.control("Momentum")).to_be_checked()
+    expect(race.control("learning rate, number")).to_have_value(f"{rate:g}")
+    assert race.ink() > 2000 and race.ink(1) > 1000
     race.press(race.button("reset"), "Enter")
     notebook.wait_for("race.step == 0")
     race.press(race.canvas, "Home")
     race.wait_for_summary("start (-9, 1), at rest at step 0")
+
+
+def test_the_ring_goes_where_the_start_goes(race: Page) -> None:
+    picture = "() => document.querySelector('.lrlab canvas').toDataURL()"
+    race.canvas.focus()
+    race.page.evaluate(DRAWN)
+    home = race.page.evaluate(picture)
+    race.press(race.canvas, "ArrowRight")
+    race.wait_for_summary("start (-8.6, 1)")
+    race.page.wait_for_function("(home) => document.querySelector('.lrlab canvas').toDataURL() !== home", arg=home)
+    race.press(race.canvas, "Home")  # the hand does not say where that is
+    race.wait_for_summary("start (-9, 1)")
+    race.page.wait_for_function("(home) => document.querySelector('.lrlab canvas').toDataURL() === home", arg=home)
 
 
 def test_the_start_is_dragged_with_the_mouse(race: Page) -> None:
@@ -122,8 +171,13 @@ def test_the_start_is_dragged_with_the_mouse(race: Page) -> None:
     for i in range(1, 31):
         mouse.move(box["x"] + box["width"] / 2 + 3 * i, box["y"] + box["height"] / 2 - 2 * i)
     mouse.up()
-    race.notebook.wait_for("race.start[0] > 1 and race.start[1] > 1")
-    x, y = race.notebook.value("race.start")
+    (left, right), (bottom, top) = race.notebook.value("race._relief.window")
+    # How much a pixel is, with the margins of race.js.
+    unit = (right - left) / (box["width"] - 52), (top - bottom) / (box["height"] - 28)
+    goal = left + (box["width"] / 2 + 90 - 40) * unit[0], top - (box["height"] / 2 - 60 - 6) * unit[1]
+    x, y = race.notebook.wait_for(  # where the hand has let go, not where it was on its way
+        "race.start", lambda at: all(abs(a - b) < 1.2 * c for a, b, c in zip(at, goal, unit, strict=True))
+    )
     race.wait_for_summary(f"start ({float(f'{x:.3g}'):g}, {float(f'{y:.3g}'):g})")
     expected = race.notebook.value(DESCEND.format(rule="rules.Adam()", lr=0.02) + ".tolist()")
     assert np.array_equal(race.notebook.value("race.paths()['Adam']"), expected)
@@ -170,7 +224,7 @@ def test_noise_and_divergence_are_said_in_words(race: Page) -> None:
 
 def test_values_under_the_cursor_are_spoken(race: Page) -> None:
     race.notebook.value("[race.play(50), race.wait()]")
-    race.wait_for_summary("at step 50")
+    race.wait_for_summary("at rest at step 50")  # and that has been said
     race.press(race.root.locator("canvas").nth(1), "Home", "ArrowRight", "ArrowRight")
     gap = race.notebook.value("float(race.gaps()['SGD'][2])")
     spoken = race.root.locator(".voice").text_content()
@@ -194,35 +248,32 @@ def test_every_control_is_reached_by_tab_and_has_a_name(race: Page) -> None:
 
 
 def test_calm_at_800_pixels_and_in_both_themes(race: Page) -> None:
-    page = race.page
     race.notebook.value("[race.play(30), race.wait()]")
-    race.wait_for_summary("at step 30")
+    race.wait_for_summary("at rest at step 30")
     for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)
-        assert page.evaluate(FITS)
-    before = page.evaluate(PLACES)
+        race.fits(width)
+    before = race.places()
     race.notebook.value("[race.play(200), race.wait()]")
-    race.wait_for_summary("at step 230")
-    assert page.evaluate(PLACES) == before
-    pictures = set()
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        race.notebook.theme(theme)
-        pictures.add(race.canvas.evaluate("(canvas) => canvas.toDataURL()"))
-    assert len(pictures) == 2
+    race.wait_for_summary("at rest at step 230")
+    assert race.places() == before
+    race.is_another_in_the_dark()
 
 
 def test_less_motion_when_asked_for(race: Page) -> None:
     race.page.emulate_media(reduced_motion="reduce")
+    race.page.evaluate(DRAWN)
+    race.page.evaluate("""() => {
+        window.frames_seen = new Set();
+        const look = () => {
+            window.frames_seen.add(document.querySelector('.lrlab canvas').toDataURL());
+            requestAnimationFrame(look);
+        };
+        look();
+    }""")
     race.press(race.button("step"), "Enter")
     race.wait_for_summary("at rest at step 1")
-    race.page.wait_for_timeout(50)  # one frame: nothing glides after it
-    frames = """() => new Promise((done) => {
-        const canvas = document.querySelector('.lrlab canvas');
-        const first = canvas.toDataURL();
-        setTimeout(() => done(first === canvas.toDataURL()), 200);
-    })"""
-    assert race.page.evaluate(frames)
+    race.page.wait_for_timeout(200)  # as long as a path would glide, and more
+    assert race.page.evaluate("() => window.frames_seen.size") == 2  # step 0 and step 1, and nothing between them
 
 
 def test_the_picture_stays_in_the_saved_notebook(race: Page) -> None:
@@ -245,7 +296,7 @@ def test_the_adaptive_view_is_turned_by_keyboard(notebook: Notebook, server: Ser
     steps = view.control("steps, number")
     steps.fill("50")
     steps.press("Enter")
-    notebook.wait_for("view.settings['steps'] == 50")
+    view.wait_for_summary("Last step 50")
     view.press(view.canvas, "End")
     spoken = view.root.locator(".voice")
     value = notebook.value("float(view.lengths()['RMSProp'][-1, 0])")
@@ -256,10 +307,8 @@ def test_the_adaptive_view_is_turned_by_keyboard(notebook: Notebook, server: Ser
     notebook.save()
     notebook.reload()
     view.wait_for_summary(before)
-    assert view.canvas.evaluate(INK) > 1000
+    assert view.ink() > 1000
     view.press(view.control("learning rate, number"), "Control+a", "x", "Enter")
     view.root.get_by_role("alert").get_by_text("lr must be a number").wait_for()
     for width in (1280, 800):
-        view.page.set_viewport_size({"width": width, "height": 900})
-        view.page.wait_for_timeout(300)
-        assert view.page.evaluate(FITS)
+        view.fits(width)

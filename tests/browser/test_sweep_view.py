@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .conftest import Notebook, Server
-from .test_race import FITS, FOCUSED, INK, PLACES, Page
+from .test_race import DRAWN, FOCUSED, Page, expect
 
 MAKE = """
 from lrlab import instruments
@@ -72,9 +72,10 @@ def test_a_sweep_is_made_and_read_by_keyboard_and_comes_back_after_a_reload(view
     before = view.wait_for_summary(f"validation accuracy {100 * accuracy:.1f} %")
     notebook.save()
     notebook.reload()
-    assert view.wait_for_summary("complete") == before
-    assert view.canvas.evaluate(INK) > 2000 and losses.evaluate(INK) > 1000
-    assert view.control("seed").input_value() == "1" and view.control("shows").input_value() == "val_accuracy"
+    view.wait_for_summary(before)
+    assert view.ink() > 2000 and view.ink(1) > 1000
+    expect(view.control("seed")).to_have_value("1")
+    expect(view.control("shows")).to_have_value("val_accuracy")
 
     view.press(losses, "Home", "End")
     spoken = view.root.locator(".voice").text_content()
@@ -97,6 +98,7 @@ def test_a_sweep_is_stopped_and_begun_again(view: Page) -> None:
     view.press(view.button("start"), "Enter")
     notebook.wait_for("view._board.progress is not None")
     view.wait_for_summary("training")
+    expect(view.button("open in the tuner")).to_be_disabled()  # both would train at once
     view.press(view.button("stop"), "Enter")
     notebook.wait_for("not view.playing")
     view.wait_for_summary("at rest")
@@ -109,6 +111,7 @@ def test_a_map_of_two_hyperparameters(notebook: Notebook, server: Server) -> Non
     view = opened(notebook, server, MAKE_MAP)
     summary = finish(view)
     assert "2 of 6 points diverged" in summary
+    view.page.evaluate(DRAWN)
     assert view.canvas.evaluate(RED) > 200  # the stripes
     view.press(view.canvas, "Home", "PageDown", "ArrowUp", "ArrowRight")
     notebook.wait_for("view.selected == 3")
@@ -118,9 +121,7 @@ def test_a_map_of_two_hyperparameters(notebook: Notebook, server: Server) -> Non
     notebook.wait_for("view.selected == 0")
     view.wait_for_summary("selected learning rate 0.01, momentum ρ 0.5")
     for width in (1280, 800):
-        view.page.set_viewport_size({"width": width, "height": 900})
-        view.page.wait_for_timeout(300)
-        assert view.page.evaluate(FITS)
+        view.fits(width)
 
 
 def test_every_control_is_reached_by_tab_and_has_a_name(view: Page) -> None:
@@ -136,20 +137,12 @@ def test_every_control_is_reached_by_tab_and_has_a_name(view: Page) -> None:
 
 
 def test_calm_at_800_pixels_and_in_both_themes(view: Page) -> None:
-    page = view.page
     for width in (1280, 800):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(300)
-        assert page.evaluate(FITS)
-    before = page.evaluate(PLACES)
+        view.fits(width)
+    before = view.places()
     finish(view)
-    assert page.evaluate(PLACES) == before
-    pictures = set()
-    for theme in ("JupyterLab Dark", "JupyterLab Light"):
-        page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
-        page.wait_for_timeout(300)
-        pictures.add(view.canvas.evaluate("(canvas) => canvas.toDataURL()"))
-    assert len(pictures) == 2
+    assert view.places() == before
+    view.is_another_in_the_dark()
 
 
 def test_the_picture_stays_in_the_saved_notebook(view: Page) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from .conftest import Notebook, Server
-from .test_race import FITS, FOCUSED, INK, PLACES, Page
+from .test_race import FOCUSED, Page, expect
 
 MAKE = """
 from lrlab import Run, data, instruments, models, rules
@@ -36,14 +36,15 @@ def test_rates_freezing_and_training_by_keyboard(view: Page, server: Server) -> 
     view.press(view.control("block2 factor"), *["ArrowLeft"] * 20)
     notebook.wait_for("view.factor['block2'] == 0.1")
     view.wait_for_summary("block2 rate 0.002")
-    assert view.control("block2 factor").get_attribute("aria-valuetext") == "0.1, rate 0.002"
-    assert view.control("block2 factor, number").input_value() == "0.1"
+    expect(view.control("block2 factor")).to_have_attribute("aria-valuetext", "0.1, rate 0.002")
+    expect(view.control("block2 factor, number")).to_have_value("0.1")
     view.press(view.control("block1 factor"), "f")
     notebook.wait_for("view.frozen == ('block1',)")
     view.press(view.control("block3 frozen"), "Space")
     notebook.wait_for("view.frozen == ('block1', 'block3')")
     view.wait_for_summary("block1 frozen, moved 0 %; block2 rate 0.002, moved 0 %; block3 frozen")
-    assert view.control("block3 frozen").is_checked() and view.control("block3 factor, number").input_value() == "0"
+    expect(view.control("block3 frozen")).to_be_checked()
+    expect(view.control("block3 factor, number")).to_have_value("0")
 
     view.press(view.button("play"), "Enter")
     notebook.wait_for("run.step > 30")
@@ -75,7 +76,7 @@ def test_rates_freezing_and_training_by_keyboard(view: Page, server: Server) -> 
     view.wait_for_summary(before)
     assert f"block3 unfrozen at step {step}" in str(curves.get_attribute("aria-label"))
     for number in range(3):
-        assert view.root.locator("canvas").nth(number).evaluate(INK) > 5000
+        assert view.ink(number) > 5000
 
     view.press(curves, "ArrowLeft", "ArrowLeft", "Shift+ArrowLeft", "Enter")
     words = view.root.locator(".note").inner_text()
@@ -106,17 +107,14 @@ def test_a_network_without_convolutions_tab_and_narrow_pages(notebook: Notebook,
     curves = "Loss and validation accuracy: no step was made yet"
     assert seen == ["play", *presets, "base rate", "base rate, number", *rows, curves]
     for width in (1280, 800):
-        view.page.set_viewport_size({"width": width, "height": 900})
-        view.page.wait_for_timeout(300)
-        assert view.page.evaluate(FITS)
-        places = view.page.evaluate(PLACES)
+        view.fits(width)
+        places = view.places()
         view.press(view.button("play"), "Enter")
         notebook.wait_for("run.step > 20")
         view.press(view.button("head only"), "Enter")
         notebook.wait_for("view.frozen == ('block1',)")
         view.press(view.button("pause"), "Enter")
         notebook.wait_for("not view.playing")
-        view.page.wait_for_timeout(200)
-        assert view.page.evaluate(PLACES) == places
+        assert view.places() == places
         view.press(view.button("rewind"), "Enter")
         notebook.wait_for("run.step == 0")
