@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,7 +47,7 @@ def _steps(curve: Curve) -> np.ndarray:
 
 
 def _loss(run: Run, curve: Curve) -> Chart:
-    steps, smooth = _steps(curve), smoothed(run.history["loss"], curve.width)
+    steps, smooth = _steps(curve), smoothed(run.history["loss"], curve.width, _turns(run))
     checks = run.history.validation_since(0)
     first, last = short(float(next(iter(smooth[np.isfinite(smooth)]), np.nan))), short(last_tenth(run))
     fig, ax = figures.figure(f"Training loss: from {first} to {last}", size=SIZE)
@@ -68,31 +70,43 @@ def _loss(run: Run, curve: Curve) -> Chart:
     return fig, alt
 
 
-def smoothed(losses: np.ndarray, width: int = 1) -> np.ndarray:
+def smoothed(losses: np.ndarray, width: int = 1, breaks: Iterable[int] = ()) -> np.ndarray:
     """The smoothed training loss, without lag: straight lines fitted around each point, see `finder.local_line`.
 
-    Where a loss leaps to 10⁶ it is taken as twice as high as at the start, or the leap would reach back through the
-    fit; the first points are smoothed less, for there the loss falls most.
+    What a turned knob did must not show before it was turned: each stretch between two breaks is smoothed by itself. So
+    is each stretch between two leaps; far above the loss of the start, ten times and more, there is no smooth curve.
+    At the beginning of a stretch, where the loss changes most, less is smoothed.
 
     Args:
         losses: of every step, ``[steps]``; those that are not finite are left out.
         width: steps that are averaged to one point.
+        breaks: steps before which something changed.
 
     Returns:
-        ``[ceil(steps / width)]``; NaN where no loss is finite.
+        ``[ceil(steps / width)]``; NaN where no loss is finite, or it has leapt away.
     """
+    points = _means(losses, width)
+    known = points[np.isfinite(points)]
+    if not len(known):
+        return points
+    start, lowest = known[: max(3, len(known) // 10)].max(), known.min()
+    gone = ~(points <= start + 9 * max(start - lowest, abs(start)))
+    begins = {step // width for step in breaks} | set(np.flatnonzero(np.diff(gone)) + 1)
+    for place in np.split(np.arange(len(points)), sorted(begins - {0})):
+        if len(place) and not gone[place[0]]:
+            widths = np.minimum(max(1.0, SMOOTHING * len(points)), 1 + np.arange(len(place)) / 4)
+            found = points[place]
+            points[place] = local_line(found, widths).clip(found.min(), found.max())
+    points[gone] = np.nan
+    return points
+
+
+def _means(losses: np.ndarray, width: int) -> np.ndarray:
+    """The mean of the finite losses of every ``width`` steps; NaN where there is none."""
     known = np.abs(losses) < LARGEST
     starts = np.arange(0, len(losses), width)
-    number = np.add.reduceat(known.astype(float), starts)
-    with np.errstate(invalid="ignore"):  # 0 / 0, where none is known
-        points = np.add.reduceat(np.where(known, losses, 0.0), starts) / number
-    there = number > 0
-    found = points[there]
-    if len(found):
-        ceiling = 2 * found[: max(3, len(found) // 10)].max() - found.min()
-        widths = np.minimum(max(1.0, SMOOTHING * len(found)), 1 + np.arange(len(found)) / 4)
-        points[there] = local_line(np.minimum(found, ceiling), widths).clip(found.min(), found.max())
-    return points
+    sums, numbers = (np.add.reduceat(column, starts) for column in (np.where(known, losses, 0.0), known.astype(float)))
+    return sums / np.where(numbers > 0, numbers, np.nan)
 
 
 def _scale(ax: Axes, smooth: np.ndarray) -> None:
@@ -103,10 +117,16 @@ def _scale(ax: Axes, smooth: np.ndarray) -> None:
         ax.set_ylim(max(low, float(smooth.min()) / 3), min(high, 3 * float(smooth.max())))
 
 
+def _turns(run: Run) -> list[int]:
+    """The steps at which a knob was turned; none where they are too many to tell apart."""
+    steps = sorted({step for step, _, _ in run.moves})
+    return steps if len(steps) <= MOST_LINES else []
+
+
 def _mark_moves(run: Run, ax: Axes) -> str:
     """A thin line where a knob was turned; what to say of it in the alt text."""
-    steps = sorted({step for step, _, _ in run.moves})
-    if not steps or len(steps) > MOST_LINES:
+    steps = _turns(run)
+    if not steps:
         return ""
     for step in steps:
         ax.axvline(step, color="#777777", linestyle=":", linewidth=1.2, zorder=1.5, label="_move")
