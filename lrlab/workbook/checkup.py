@@ -1,9 +1,10 @@
 """``lrlab check exercises/03_momentum.ipynb``: the whole workbook run from top to bottom, and a table of the results.
 
 It runs the student's own nbval command, ``pytest --nbval-lax --nbval-current-env``, in another process, on a copy: the
-student's cells in the workbook's order, with the workbook's own checks (``handed``). ``watch`` ends a cell that prints
-without end, that takes too long or that killed the kernel. Then the answer it belongs to is replaced by its stub and
-the rest is run anew, so that one of them does not take the others with it.
+student's cells in the workbook's order, with the workbook's own checks (``handed``), beside the files that lie beside
+the student's notebook. ``watch`` ends a cell that prints without end, that takes too long or too much memory, or that
+killed the kernel. Then the answer it belongs to is replaced by its stub and the rest is run anew, so that one of them
+does not take the others with it.
 
 It is a self-check and no grade: the student's code and the checks share a process.
 """
@@ -28,19 +29,25 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.workbook import handed
+from lrlab.workbook.building import LOAD
 from lrlab.workbook.handed import Handed, Step, Unreadable
 
 CELL_SECONDS = 60.0
 ALL_SECONDS = 300.0  # for the whole notebook
+MEMORY = 4e9  # bytes that the kernel may hold, with what it has started; with torch it begins at half a GB
 WIDTH = 110  # characters of a line
 SHOWN_LINES = 24  # of what one check says
 
 _ENDS = {
     "time": ("too slow", "it took longer than {seconds:g} s: is there a loop that does not end?"),
     "flood": ("prints too much", "it printed more than a million characters: is there a print in a loop without end?"),
-    "died": ("kernel died", "it ended Python itself: os._exit, exit(), or more memory than this machine has?"),
+    "memory": (
+        "too much memory",
+        "it held more than {memory:g} GB: is there a list or a tensor that grows without end?",
+    ),
+    "died": ("kernel died", "it ended Python itself: exit(), os._exit, or a fault in a library?"),
 }
-_VERDICTS = {"NotAttempted": "not attempted", "Wrong": "not right", "Raised": "raised"}
+_VERDICTS = {"NotAttempted": "not attempted", "Wrong": "not right", "Raised": "raised", "TooSlow": "too slow"}
 _UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\n\t -~\xa0-\U0010ffff]")
 
 
@@ -82,6 +89,7 @@ def main(path: Path, cell_seconds: float = CELL_SECONDS) -> int:
     if not cell_seconds > 0:
         print(f"--cell-seconds is {cell_seconds:g}; it must be more than 0", file=sys.stderr)
         return 2
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # who ends us ends the kernel, too
     try:
         report = check(path, cell_seconds)
     except Unreadable as error:
@@ -90,6 +98,8 @@ def main(path: Path, cell_seconds: float = CELL_SECONDS) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
     _say(table(path, report), sys.stdout)
     return 0 if report.all_right else 1
 
@@ -115,12 +125,12 @@ def check(path: Path, cell_seconds: float = CELL_SECONDS, all_seconds: float = A
     }
     deadline = time.monotonic() + all_seconds
     while True:
-        results = _run(steps, cell_seconds, deadline)
+        results = _run(steps, path.parent, cell_seconds, deadline)
         stopped = _collect(steps, results, cell_seconds, found, report.notes)
         if time.monotonic() > deadline:
             report.notes.append(f"The {all_seconds:g} s for the whole notebook are over; the rest was not checked.")
             break
-        if stopped is None or not _take_out(steps, stopped, report.handed.record):
+        if stopped is None or not _take_out(steps, stopped, report):
             break
     for question in report.handed.record["points"]:
         report.findings[question] = found.get(question, Finding(question, "not checked", "the run did not get there"))
@@ -130,18 +140,23 @@ def check(path: Path, cell_seconds: float = CELL_SECONDS, all_seconds: float = A
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def _run(steps: Sequence[Step], cell_seconds: float, deadline: float) -> list[dict[str, Any]]:
-    """One run of nbval over the steps; what ``watch`` wrote about each cell."""
+def _run(steps: Sequence[Step], beside: Path, cell_seconds: float, deadline: float) -> list[dict[str, Any]]:
+    """One run of nbval over the steps, in a folder like the student's; what ``watch`` wrote about each cell."""
     import nbformat
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cells = [nbformat.v4.new_code_cell(step.source) for step in steps]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "workbook.ipynb")
-        shutil.copy(Path(__file__).with_name("watch.py"), folder / "conftest.py")
+        desk = folder / "desk"
+        desk.mkdir()
+        _lay_out(beside, desk)
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), desk / "workbook.ipynb")
+        shutil.copy(Path(__file__).with_name("watch.py"), folder / "watch.py")
         (folder / "pytest.ini").write_text("[pytest]\n")
-        command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "workbook.ipynb", "-q"]
-        command += [f"--nbval-cell-timeout={cell_seconds:g}", "--color=no", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "desk/workbook.ipynb", "-q"]
+        command += [f"--nbval-cell-timeout={cell_seconds:g}", "--color=no", "-p", "no:cacheprovider", "-p", "watch"]
+        command += [f"--kernel-memory={MEMORY:g}"]
+        command += ["-c", "pytest.ini", "--rootdir=.", "--noconftest"]  # the student may have such files as well
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -152,7 +167,7 @@ def _run(steps: Sequence[Step], cell_seconds: float, deadline: float) -> list[di
             except subprocess.TimeoutExpired:
                 pass
             finally:
-                _end(process, folder / "results.jsonl")
+                _end(process)
         results = _lines(folder / "results.jsonl")
         if not any("cell" in line for line in results) and time.monotonic() < deadline:
             log_end = (folder / "log").read_text(encoding="utf-8", errors="replace")[-2000:]
@@ -161,16 +176,30 @@ def _run(steps: Sequence[Step], cell_seconds: float, deadline: float) -> list[di
         return [line for line in results if "cell" in line]
 
 
-def _end(process: subprocess.Popen[bytes], results: Path) -> None:
-    """End pytest, if it is still there, and the kernel it may have left behind."""
+def _lay_out(beside: Path, desk: Path) -> None:
+    """Give the run the files beside the notebook, to import and to read, but no notebook and no progress."""
+    for path in beside.resolve().iterdir():
+        if path.name.startswith(".") or path.name.endswith((".ipynb", ".progress.json")):
+            continue
+        try:
+            (desk / path.name).symlink_to(path)
+        except OSError:  # Windows keeps links for administrators
+            if path.is_file():
+                shutil.copy(path, desk)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End pytest, if it is still there, with the kernel and whatever that has started."""
+    import psutil
+
     if process.poll() is not None:
         return
+    started = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    for line in _lines(results):
-        if isinstance(line.get("kernel"), int):
-            with contextlib.suppress(OSError):
-                os.kill(line["kernel"], getattr(signal, "SIGKILL", signal.SIGTERM))
+    for one in started:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -183,15 +212,20 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _take_out(steps: list[Step], stopped: Step, record: Mapping[str, Any]) -> bool:
+def _take_out(steps: list[Step], stopped: Step, report: Report) -> bool:
     """Replace what ended the run, so that the rest can be run; False if it cannot be replaced."""
-    if stopped.role == "extra":
+    if stopped.role == "extra" or (stopped.role == "given" and not LOAD.search(stopped.source)):
         steps.remove(stopped)
         return True
     for place, step in enumerate(steps):
         if step.role == "answer" and step.question == stopped.question != "":
-            stub = next(cell["source"] for cell in record["cells"] if cell["id"] == f"{step.question}-answer")
+            cells = report.handed.record["cells"]
+            stub = next(cell["source"] for cell in cells if cell["id"] == f"{step.question}-answer")
             steps[place] = Step(stub, step.question, step.role)
+            report.notes.append(
+                f"Your answer to {step.question!r} ended the run. It was replaced by its stub, and the rest was run "
+                "anew: an answer that calls it cannot be right before it is."
+            )
             return step.source != stub
     return False
 
@@ -227,14 +261,15 @@ def _finding(step: Step, result: Mapping[str, Any], cell_seconds: float) -> Find
         return Finding(step.question, "right") if step.role == "check" else None
     if result["reason"] in _ENDS:
         kind, words = _ENDS[result["reason"]]
-        says = words.format(seconds=cell_seconds)
+        says = words.format(seconds=cell_seconds, memory=MEMORY / 1e9)
         return Finding(step.question, kind, says, _without_places(_plain(result["evalue"])) or _line_of_own(result))
     verdict = _VERDICTS.get(result["ename"], "raised")
     text = _without_places(_plain(result["evalue"]))
     if result["ename"] not in _VERDICTS:
-        text = f"{result['ename']}: {text}" if result["ename"] else _plain(result["said"])
-        where = "your cell itself raised an exception" if step.role == "answer" else "the check could not be made"
-        return Finding(step.question, verdict, f"{where}: {_first_line(text)}", text + "\n" + _line_of_own(result))
+        name = result["ename"] or _first_line(_plain(result["said"]))
+        text = f"{name}: {text}" if result["ename"] else _plain(result["said"])
+        says = f"your cell itself raised {name}" if step.role == "answer" else f"the check could not be made: {name}"
+        return Finding(step.question, verdict, says, text + "\n" + _line_of_own(result))
     return Finding(step.question, verdict, "" if verdict == "not attempted" else _in_short(text), text)
 
 
@@ -242,7 +277,7 @@ def _note(step: Step, result: Mapping[str, Any], cell_seconds: float) -> str:
     whose = "A cell of your own" if step.role == "extra" else "A cell of the workbook that asks nothing"
     if result["reason"] in _ENDS:
         kind, words = _ENDS[result["reason"]]
-        what = f"{kind}: {words.format(seconds=cell_seconds)}"
+        what = f"{kind}: {words.format(seconds=cell_seconds, memory=MEMORY / 1e9)}"
     else:
         what = _first_line(_plain(f"{result['ename']}: {result['evalue']}" if result["ename"] else result["said"]))
     return f"{whose} ({_first_line(step.source)}) ended badly. {what}"

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lrlab.workbook.building import LOAD
 
@@ -128,7 +128,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _of_version_4(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    if content.get("nbformat", 4) == 4:
+    if str(content.get("nbformat", 4)) == "4":
         return content
     import nbformat
 
@@ -217,10 +217,15 @@ def _put_in_order(handed: Handed, cells: Sequence[Cell]) -> None:
     if gone := sorted({cell.question for cell in cells if cell.role and _is_gone(cell, record)}):
         handed.notes.append(f"No longer asked in version {record['version']}, and not counted: {', '.join(gone)}.")
     extras = _extras(cells, taken, present)
+    odd: Counted = {}
     handed.steps += [Step(cells[place].source, role="extra") for place in extras.pop(None, [])]
     for cell, place in zip(pristine, chosen, strict=True):
-        handed.steps.append(_step(cell, None if place is None else cells[place], handed))
+        handed.steps.append(_step(cell, None if place is None else cells[place], odd))
         handed.steps += [Step(cells[extra].source, role="extra") for extra in extras.pop(place, [])]
+    if not present:
+        handed.notes.append("None of the workbook's cells is in your notebook.")
+    else:
+        handed.notes += [_SENTENCES[kind][len(named) > 1].format(", ".join(named)) for kind, named in odd.items()]
 
 
 def _is_gone(cell: Cell, record: Mapping[str, Any]) -> bool:
@@ -284,24 +289,48 @@ def _extras(cells: Sequence[Cell], taken: set[int], chosen: list[int]) -> dict[i
     return extras
 
 
-def _step(pristine: Mapping[str, Any], cell: Cell | None, handed: Handed) -> Step:
+Counted: TypeAlias = dict[str, list[str]]  # what is odd, and the questions or cells that it is odd of
+
+_SENTENCES = {  # of one, of several
+    "no answer": ("The cell with the answer to {} is missing.", "The cells with the answers to {} are missing."),
+    "no check": (
+        "The check of {} is missing; the workbook's own is used.",
+        "The checks of {} are missing; the workbook's own are used.",
+    ),
+    "other check": (
+        "The check of {} was changed; the workbook's own is used.",
+        "The checks of {} were changed; the workbook's own are used.",
+    ),
+    "no given": (
+        "A cell of the workbook is missing and was put back: {}",
+        "Cells of the workbook are missing and were put back: {}",
+    ),
+    "other start": ("The cell that opens the workbook was changed; the workbook's own is used: {}",) * 2,
+}
+
+
+def _step(pristine: Mapping[str, Any], cell: Cell | None, odd: Counted) -> Step:
     question, role = _question_and_role(pristine)
     own = pristine["source"]
+
+    def note(kind: str, what: str = repr(question)) -> None:
+        odd.setdefault(kind, []).append(what)
+
     if role == "answer":
         if cell is None:
-            handed.notes.append(f"The cell with the answer to {question!r} is missing.")
+            note("no answer")
         return Step(own if cell is None else cell.source, question, role, missing=cell is None)
     if role == "check":
         if cell is None:
-            handed.notes.append(f"The check of {question!r} is missing; the workbook's own is used.")
+            note("no check")
         elif cell.source.strip() != own.strip():
-            handed.notes.append(f"The check of {question!r} was changed; the workbook's own is used.")
+            note("other check")
         return Step(own, question, role)
     if cell is None:
-        handed.notes.append(f"A cell of the workbook is missing and was put back: {own.strip().splitlines()[0]}")
+        note("no given", own.strip().splitlines()[0])
         return Step(own, role="given")
     opened, wanted = LOAD.search(cell.source), LOAD.search(own)
     if wanted and (not opened or opened["name"] != wanted["name"]):
-        handed.notes.append(f"The cell that opens the workbook was changed; the workbook's own is used: {wanted[0]})")
+        note("other start", f"{wanted[0]})")
         return Step(own, role="given")
     return Step(cell.source, role="given")

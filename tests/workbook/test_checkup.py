@@ -6,11 +6,13 @@ import copy
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import psutil
 import pytest
 
 from lrlab import cli
@@ -119,14 +121,91 @@ def test_each_kind_of_answer_gets_its_line_and_none_takes_the_others_with_it(
     assert "too slow" in rows["three"] and "longer than 3 s: is there a loop that does not end?" in rows["three"]
     assert "kernel died" in rows["four"] and "it ended Python itself" in rows["four"]
     assert "prints too much" in rows["five"] and "more than a million characters" in rows["five"]
-    assert "your cell itself raised an exception: SyntaxError: expected ':'" in rows["six"]
-    assert "your cell itself raised an exception: ZeroDivisionError: division by zero" in rows["seven"]
+    assert rows["six"].endswith("your cell itself raised SyntaxError")
+    assert rows["seven"].endswith("your cell itself raised ZeroDivisionError")
     assert rows["eight"].split() == ["eight", "not", "attempted", "0/2"]
     assert "1 of 8 questions right, 2 of 16 points." in said
-    assert "in line 1 seven = 3 / 0" in said
+    assert "seven: ZeroDivisionError: division by zero\nin line 1 seven = 3 / 0\n" in said
+    assert said.count("division by zero") == said.count("expected ':'") == 1, "what was raised is said once"
+    assert said.count("It was replaced by its stub, and the rest was run anew") == 3, "of three, four and five"
     assert "six: SyntaxError: expected ':' (line 1)" in said, "the copy's file name would say nothing"
     assert "Go on." in said, "what the check says stands under the table"
     assert "\x1b" not in said and "Traceback" not in said
+
+
+def test_the_files_beside_the_notebook_are_there_and_rule_nothing(student: Student) -> None:
+    beside = student.path.parent
+    for name, text in {
+        "helper.py": "six = 6",
+        "data/number.txt": "6",
+        "conftest.py": "raise SystemExit",
+        "pytest.ini": "[pytest]\naddopts = --nonsense",
+        "watch.py": "raise SystemExit",
+        "pytest.py": "raise SystemExit",
+    }.items():
+        (beside / name).parent.mkdir(exist_ok=True)
+        (beside / name).write_text(text)
+    student.answer("one", "import helper; return helper.six")
+    student.answer("two", "return int(open('data/number.txt').read())")
+    student.answer("three", "import pathlib; return 6 - len([*pathlib.Path().glob('*.ipynb')][1:])")
+    found = checkup.check(student.write()).findings
+    assert [found[name].result for name in ("one", "two", "three")] == ["right"] * 3, found
+
+
+def test_too_much_memory_and_an_exit_cost_what_they_stand_in_and_nothing_else(
+    student: Student, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(checkup, "MEMORY", 4e8)
+    left = tmp_path / "left"
+    start = "import subprocess, sys; one = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])"
+    student.cells.insert(2, nbformat.v4.new_code_cell(f"{start}\nopen({str(left)!r}, 'a').write(f'{{one.pid}} ')"))
+    student.cells.insert(3, nbformat.v4.new_code_cell("exit()"))
+    student.answer("one", "kept = []\n    while True: kept.append(b'x' * 10**7)")
+    student.answer("two", "import os; os.write(1, b'x' * 10**7); return 6")
+    report = checkup.check(student.write(), cell_seconds=20)
+    assert report.findings["one"].result == "too much memory" and "more than 0.4 GB" in report.findings["one"].says
+    assert report.findings["two"].result == "right", "what goes past Jupyter goes nowhere"
+    assert report.notes[0].startswith("A cell of your own (exit()) ended badly. kernel died: it ended Python itself")
+    assert len(left.read_text().split()) == 3, "one for each run"
+    assert not any(map(is_running, map(int, left.read_text().split())))
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_cell_of_the_workbook_that_does_not_end_is_left_out(student: Student) -> None:
+    """As one that draws with the student's functions, between two questions."""
+    place = student.index("two-answer")
+    known = handed.records()["91_many"]
+    known["cells"].insert(place, {"id": "picture", "cell_type": "code", "source": "while True: pass", "metadata": {}})
+    student.answer("two", "return 6")
+    report = checkup.check(student.write(), cell_seconds=2)
+    assert report.findings["two"].result == "right"
+    assert any("A cell of the workbook that asks nothing (while True: pass)" in note for note in report.notes)
+
+
+def test_a_check_that_is_ended_ends_its_kernel(tmp_path: Path) -> None:
+    """SIGTERM, as of `timeout` or a queue; Ctrl-C goes the same way, but a shell's background job is deaf to it."""
+    notebook = nbformat.read(Path(__file__).parents[2] / "exercises" / "03_momentum.ipynb", as_version=4)
+    started = tmp_path / "started"
+    waiting = f"import os, time; open({str(started)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(100)"
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(waiting))
+    nbformat.write(notebook, tmp_path / "03_momentum.ipynb")
+    command = [sys.executable, "-m", "lrlab.cli", "check", str(tmp_path / "03_momentum.ipynb")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: started.exists() and started.read_text().endswith(" "))
+    process.terminate()
+    said = process.communicate(timeout=60)
+    assert (process.returncode, *said) == (2, "", "stopped\n")
+    wait_for(lambda: not is_running(int(started.read_text())))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.05)
 
 
 def test_what_is_right_is_zero(student: Student, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +256,10 @@ def test_a_deleted_or_changed_check_is_the_workbooks_own(student: Student) -> No
     assert checks["two"] == 'book.check("two", two)' and checks["three"] == 'book.check("three", three)'
     assert "The check of 'two' is missing; the workbook's own is used." in student.notes()
     assert "The check of 'three' was changed; the workbook's own is used." in student.notes()
+    del student.cells[student.index("four-check")]
+    del student.cells[student.index("five-answer")], student.cells[student.index("six-answer")]
+    assert "The checks of 'two', 'four' are missing; the workbook's own are used." in student.notes()
+    assert "The cells with the answers to 'five', 'six' are missing." in student.notes()
 
 
 def test_of_two_answers_the_last_that_is_more_than_the_stub_counts(student: Student) -> None:
@@ -299,7 +382,8 @@ def test_a_damaged_file(student: Student, change: Callable[[str], str], message:
         with pytest.raises(Unreadable, match=message):
             handed.read(student.path, handed.records())
     else:
-        assert len(handed.read(student.path, handed.records()).notes) == 18, "all is missing: each cell has its line"
+        notes = handed.read(student.path, handed.records()).notes
+        assert notes == ["None of the workbook's cells is in your notebook."]
 
 
 def test_a_file_that_is_no_text_or_too_large_or_not_there(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +413,8 @@ def test_a_byte_order_mark_and_an_old_format_do_no_harm(student: Student) -> Non
     old = nbformat.convert(nbformat.reads(text, as_version=4), 3)
     student.path.write_text(json.dumps(old))
     steps = handed.read(student.path, handed.records()).steps
+    student.path.write_text(text.replace('"nbformat": 4', '"nbformat": "4"'))
+    assert handed.read(student.path, handed.records()).notes == []
     assert [step.source for step in steps if step.question == "two"][0] == "def two(x):\n    return 6"
 
 
