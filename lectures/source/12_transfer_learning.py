@@ -219,7 +219,7 @@ for ax, target in zip(axes, ("printed letters", "handwritten digits"), strict=Tr
         values, name = 100 * probes[target, trained], "trained" if trained else "fresh"
         ax.plot(range(4), np.median(values, 0), marker="os"[i], label=name, **figures.style(i))
         ax.vlines(range(4), values.min(0), values.max(0), color=figures.PALETTE[i], alpha=0.4)
-    ax.set(xticks=range(4), xticklabels=stages, xlabel="linear classifier after")
+    ax.set(xticks=range(4), xticklabels=stages, xlabel="linear classifier after", xlim=(-0.15, 3.15))
     ax.set_title(target, loc="left")
     figures.direct_labels(ax)
 axes[0].set_ylabel("test accuracy / %\n(4 seeds: median, range)")
@@ -278,7 +278,7 @@ for name, paths in transfer.layer_groups(network).items():
 # | name | factors |
 # |---|---|
 # | **frozen** | 0: the weight stands still, bit for bit, and no gradient is computed for it |
-# | **head only** | 1 for the head, 0 for the rest |
+# | **head only** | 1 for the head, 0 for the rest; also called **feature extraction** |
 # | **fine-tuning** all layers | 1 for all |
 # | **discriminative** rates | 1 for the head, and less from group to group below it |
 # | **gradual unfreezing** | head only at first, then one group more at a time |
@@ -341,7 +341,7 @@ figures.show(view.figure(), alt=view.alt)
 #
 # (1) Some 72 %. (2) The pale line, the loss of each batch, bends down a little; the accuracy creeps up by three points
 # and knows of no dashed line. (3) The head, by far. But blocks 1 to 3 have moved by several times their own length,
-# too: of what they knew nothing is left, and 60 steps later some 20 % are right.
+# too: of what they knew nothing is left, and 60 steps later 10 or 20 % are right, where 10 % is guessing.
 # </details>
 #
 # **Beware.** A torch optimizer is given its parameters when it is made. Given only those that were not frozen, as in
@@ -448,7 +448,9 @@ evidence.verdict("scrambled: the given network loses over 3 points in the median
 #
 # Four seeds, one number of pictures, one pre-trained network: that is little. So the same was done for ten ways, four
 # numbers of pictures, ten seeds and three pre-trained networks, with the rates chosen for each case. It takes a quarter
-# of an hour and was recorded (`benchmarks/bench_transfer.py` makes it anew). Do your runs agree with the record?
+# of an hour and was recorded (`benchmarks/bench_transfer.py` makes it anew). Ten seeds draw ten sets of pictures and
+# ten heads, but they share three networks. So the record says much about other pictures, and little about what another
+# pre-training would have changed. Do your runs agree with it?
 
 # %%
 recorded = pd.read_csv(f"{lrlab.__path__[0]}/transfer_accuracy.csv")
@@ -470,7 +472,7 @@ for ax, target in zip(axes, targets, strict=True):
         ax.fill_between(range(4), lead[0.25], lead[0.75], color=figures.PALETTE[i], alpha=0.2)
         ax.plot(range(4), lead[0.5], marker="os^"[i], label=way, **figures.style(i))
     ax.axhline(0, color="black", linewidth=0.8, linestyle="-")
-    ax.set(xticks=range(4), xticklabels=(2, 5, 20, 90), xlabel="pictures of each class")
+    ax.set(xticks=range(4), xticklabels=(2, 5, 20, 90), xlabel="pictures of each class", xlim=(-0.15, 3.15))
     ax.set_title(target, loc="left")
 axes[0].set_ylabel("points won over from scratch\n(10 seeds: median, quartiles)")
 figures.direct_labels(axes[2])
@@ -672,7 +674,7 @@ for i, (name, values) in enumerate({"given, all layers": given, "from scratch": 
     ax.vlines(grid, 100 * values.min(1), 100 * values.max(1), color=figures.PALETTE[i], alpha=0.4)
 ax.axhline(100 * np.median(new, 1).max(), color="#666666", linestyle=":", linewidth=1.2)
 ax.text(0.29, 100 * np.median(new, 1).max() + 1, "the best from scratch", ha="right", fontsize=9, color="#444444")
-ax.set(xscale="log", xlabel="first rate α₀ of the cosine", ylim=(0, 100))
+ax.set(xscale="log", xlabel="first rate α₀ of the cosine", xlim=(0.0009, 0.34), ylim=(0, 100))
 ax.set_ylabel("validation accuracy / %\n(3 seeds: median, range)")
 figures.direct_labels(ax)
 pairs = zip(grid, np.median(given, 1), np.median(new, 1), strict=True)
@@ -692,9 +694,9 @@ evidence.verdict("at 0.3 both have lost it: below 60 % right, 6 of 6", bool(max(
 
 # %% [markdown]
 # "A tenth of the usual rate" is what many recipes say for fine-tuning. Here the best rate of the two is the same, or
-# the next on the grid. What is right about the rule of thumb is the **risk**. Ten times too low costs the given network
-# some of what it could gain, and the fresh one half. Ten times too high costs both everything, and the given one
-# had more to lose. If you can sweep, sweep; if you cannot, err on the low side.
+# the next on the grid. What is right about the rule of thumb is the **risk**. Ten times too low, 0.001 for 0.01, costs
+# the given network some ten points, and the fresh one over thirty. Ten times too high, 0.3 for 0.03, costs both
+# everything, and the given one had more to lose. If you can sweep, sweep; if you cannot, err on the low side.
 #
 # Is that so for other data? The record has twelve cases:
 
