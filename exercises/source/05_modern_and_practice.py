@@ -11,8 +11,8 @@
 #
 # Eight functions, from one line to eight. Afterwards you can clip a gradient, take Lion, RAdam and Lookahead apart, and
 # hold a fair contest between rules: the same tries for all, compared seed by seed, with an answer to the question
-# whether it was luck. At the end momentum, Adam and Lion stand in yours. It belongs to [lecture
-# 5](../lectures/05_modern_and_practice.ipynb); about 50 minutes.
+# whether it was luck. At the end momentum, Adam and Lion stand in yours. It belongs to
+# [lecture 5](../lectures/05_modern_and_practice.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

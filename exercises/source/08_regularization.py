@@ -11,8 +11,8 @@
 #
 # Seven functions, from one line to ten. Afterwards you can hand a penalty to torch without losing its factor 2, make
 # weights exactly 0, and stop a run in time. At the end two of your penalties look at ten measurements of 442 patients,
-# and one of the two says which measurement it would give up last. It belongs to [lecture
-# 8](../lectures/08_regularization.ipynb); about 45 minutes.
+# and one of the two says which measurement it would give up last. It belongs to
+# [lecture 8](../lectures/08_regularization.ipynb); about 45 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

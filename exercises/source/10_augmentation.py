@@ -11,8 +11,8 @@
 #
 # Seven functions, from two lines to eight. Afterwards you can flip, shift, mix and paste pictures so that what is said
 # of them stays true, and tell when it does not. At the end you have two cures for a network that cannot read a digit
-# one pixel further left, and see which of them is the better one. It belongs to [lecture
-# 10](../lectures/10_augmentation.ipynb); about 50 minutes.
+# one pixel further left, and see which of them is the better one. It belongs to
+# [lecture 10](../lectures/10_augmentation.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

@@ -11,8 +11,8 @@
 #
 # Seven functions, from three lines to eight. Afterwards you can take somebody else's network, freeze what you want so
 # that it really is frozen, put a head of your own on it, and say when it pays to keep the features. At the end your
-# head sits on two networks, one that knows other letters and one that knows nothing. It belongs to [lecture
-# 12](../lectures/12_transfer_learning.ipynb); about 50 minutes.
+# head sits on two networks, one that knows other letters and one that knows nothing. It belongs to
+# [lecture 12](../lectures/12_transfer_learning.ipynb); about 50 minutes.
 #
 # **How it goes.** Write a function in place of the line that raises `NotImplementedError`, run the cell, and run the
 # check below it. The check tries your function on a few inputs, small ones first, and says what it expected and what

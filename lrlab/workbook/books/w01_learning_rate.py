@@ -199,7 +199,7 @@ RATE_FOR_SUM = Question(
         ),
     ),
     properties=(
-        Property("the new rate is not above the old one", lambda value, given: value <= given["lr"] * (1 + 1e-9)),
+        Property("the new rate is not above the old one", lambda value, given: value <= given["lr"] * (1 + 1e-6)),
     ),
     rights=(rate_for_sum_by_shares, rate_for_sum_in_numpy, rate_for_sum_by_gradients),
     hints=(
@@ -742,7 +742,7 @@ FIND_CLIFF = Question(
     properties=(
         Property(
             "low does not break and high does",
-            lambda value, given: value[0] * (1 - 1e-9) <= given["breaks"].at < value[1] * (1 + 1e-9),
+            lambda value, given: value[0] * (1 - 1e-6) <= given["breaks"].at < value[1] * (1 + 1e-6),
         ),
     ),
     rights=(find_cliff_in_decades, find_cliff_by_calling_itself, find_cliff_by_ratio),

@@ -134,7 +134,7 @@ BEST_RATE = Question(
     properties=(
         Property(
             "α lies below the cliff, 2/λmax",
-            lambda value, given: value[0] * _ends(given["hessian"])[1] < 2 * (1 - 1e-9),
+            lambda value, given: value[0] * _ends(given["hessian"])[1] < 2 * (1 - 1e-6),
         ),
     ),
     rights=(best_rate_through_kappa, best_rate_by_the_factor, best_rate_by_both_factors),
@@ -245,7 +245,7 @@ CONDITION_NUMBERS = Question(
             "Both numbers are right, in the wrong order: before the scaling, then after.",
         ),
     ),
-    properties=(Property("a condition number is at least 1", lambda value, given: min(value) >= 1 - 1e-9),),
+    properties=(Property("a condition number is at least 1", lambda value, given: min(value) >= 1 - 1e-5),),
     rights=(
         condition_numbers_by_singular_values,
         condition_numbers_by_the_hessian,
@@ -762,7 +762,7 @@ OVERWEIGHT = Question(
             "This is right if just one is left over. Divide by how many there are in the last batch.",
         ),
     ),
-    properties=(Property("nobody in the last batch counts less", lambda value, given: value >= 1 - 1e-9),),
+    properties=(Property("nobody in the last batch counts less", lambda value, given: value >= 1 - 1e-6),),
     rights=(overweight_by_lengths, overweight_by_ceiling, overweight_by_weights),
     hints=(
         "How many are left for the last batch? And what share of a step has each example of a full batch?",

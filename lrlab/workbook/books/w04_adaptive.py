@@ -213,7 +213,7 @@ EFFECTIVE_RATES = Question(
     properties=(
         Property(
             "AdaGrad's rate never rises from one step to the next",
-            lambda rates, given: bool((rates[1:] <= rates[:-1] * (1 + 1e-9)).all()),
+            lambda rates, given: bool((rates[1:] <= rates[:-1] * (1 + 1e-6)).all()),
         ),
     ),
     rights=(effective_rates_in_a_loop, effective_rates_from_steps, effective_rates_in_numpy),
@@ -738,7 +738,7 @@ HALF_STEP = Question(
     properties=(
         Property(
             "outside the root the size is at least ε",
-            lambda value, given: given["place"] == "inside" or value >= given["eps"] * (1 - 1e-9),
+            lambda value, given: given["place"] == "inside" or value >= given["eps"] * (1 - 1e-6),
         ),
     ),
     rights=(half_step_by_cases, half_step_by_halving, half_step_in_numpy),

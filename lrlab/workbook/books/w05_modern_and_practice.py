@@ -123,7 +123,7 @@ CLIP = Question(
     properties=(
         Property(
             "the clipped gradients, taken together, are not longer than the limit",
-            lambda value, given: isinstance(value[0], float) or length(value[0]) <= given["limit"] * (1 + 1e-6),
+            lambda value, given: isinstance(value[0], float) or length(value[0]) <= given["limit"] * (1 + 1e-5),
         ),
     ),
     rights=(clip_by_torch, clip_by_sum_of_squares, clip_by_norm_of_norms),
@@ -231,7 +231,7 @@ LION = Question(
     properties=(
         Property(
             "no weight moves by more than α",
-            lambda value, given: bool(((value[0] - given["x"]).abs() <= given["lr"] * (1 + 1e-6) + 1e-12).all()),
+            lambda value, given: bool(((value[0] - given["x"]).abs() <= given["lr"] + 1e-5).all()),
         ),
     ),
     rights=(lion_in_two_lines, lion_by_lerp, lion_by_cases),
@@ -350,7 +350,7 @@ WARM_UP = Question(
             "This is the rule of thumb of Ma and Yarats. Asked is the factor that RAdam derives.",
         ),
     ),
-    properties=(Property("r lies between 0 and 1", lambda value, given: 0 <= value <= 1),),
+    properties=(Property("r lies between 0 and 1", lambda value, given: 0 <= value <= 1 + 1e-6),),
     rights=(warm_up_by_rule, warm_up_by_factors, warm_up_in_torch),
     hints=(
         "Compute ρ∞ and ρₜ, each in a line of its own, and look at ρₜ before you do anything else.",

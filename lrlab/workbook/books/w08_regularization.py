@@ -583,7 +583,7 @@ MAX_NORM = Question(
     properties=(
         Property(
             "no row is longer than c",
-            lambda value, given: bool((value.norm(dim=1) <= given["c"] * (1 + 1e-9)).all()),
+            lambda value, given: bool((value.norm(dim=1) <= given["c"] * (1 + 1e-6)).all()),
         ),
     ),
     rights=(max_norm_in_two_lines, max_norm_row_by_row, max_norm_in_numpy),

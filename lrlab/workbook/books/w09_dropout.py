@@ -946,7 +946,7 @@ MONTE_CARLO = Question(
     properties=(
         Property(
             "the mean probabilities of an example add up to 1",
-            lambda value, given: bool(((value[0].sum(-1) - 1).abs() < 1e-9).all()),
+            lambda value, given: bool(((value[0].sum(-1) - 1).abs() < 1e-6).all()),
         ),
     ),
     rights=(monte_carlo_by_sums, monte_carlo_in_numpy, monte_carlo_by_welford),

@@ -249,11 +249,11 @@ VARIANCE_OF_MEAN = Question(
     properties=(
         Property(
             "the mean varies no more than one member does",
-            lambda value, given: value <= given["variance"] * (1 + 1e-9),
+            lambda value, given: value <= given["variance"] * (1 + 1e-6),
         ),
         Property(
             "what all have in common does not average away",
-            lambda value, given: value >= given["variance"] * given["correlation"] * (1 - 1e-9),
+            lambda value, given: value >= given["variance"] * given["correlation"] * (1 - 1e-6),
         ),
     ),
     mistakes=(

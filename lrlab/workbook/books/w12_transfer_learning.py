@@ -198,11 +198,11 @@ DISCRIMINATIVE = Question(
         {"groups": ["stem", "layer1", "head"], "divide_by": 2.0},
     ),
     properties=(
-        Property("the head has the factor 1", lambda value, given: abs(value["head"] - 1) < 1e-9),
+        Property("the head has the factor 1", lambda value, given: abs(value["head"] - 1) < 1e-6),
         Property(
             "no group learns faster than the one above it",
             lambda value, given: all(
-                value[low] <= value[high] * (1 + 1e-9) for low, high in itertools.pairwise(given["groups"])
+                value[low] <= value[high] * (1 + 1e-6) for low, high in itertools.pairwise(given["groups"])
             ),
         ),
     ),

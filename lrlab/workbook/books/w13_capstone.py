@@ -601,7 +601,7 @@ INTERVAL = Question(
     properties=(
         Property(
             "both ends lie between 0 and 1",
-            lambda value, given: value[0] >= -1e-9 and value[1] <= 1 + 1e-9,
+            lambda value, given: value[0] >= -1e-6 and value[1] <= 1 + 1e-6,
         ),
     ),
     mistakes=(
