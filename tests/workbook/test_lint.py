@@ -41,7 +41,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(books, "version", lambda name: version)
         solved = building.convert(workbook(tmp_path, source).source)
         next(cell for cell in solved.cells if cell.id == "double-check").outputs = list(outputs)
-        return list(lint.findings("90_small", solved))
+        return [finding.words for finding in lint.findings("90_small", solved)]
 
     return found
 
@@ -68,6 +68,8 @@ def test_nothing_is_found_in_a_good_one(found) -> None:
         ("# Example: `double(3)` is 6.\n", "", "double: its text has no 'Example'"),
         ("# Given: a number x. Asked: twice", "# Twice", "double: its text has no 'Given'"),
         ("is 6.", "is secret_sum = x+x.", "double: 'secret_sum = x + x' of its solution stands in cell 3"),
+        ("is 6.", "is 6. Hint: `x  +  x`.", "double: 'secret_sum = x + x' of its solution stands in cell 3"),
+        ("# Example: `square(3)`", "# x**2\n# Example: `square(3)`", "square: 'secret_power = x**2' of its solution"),
         ('"""Twice x."""', '"""return secret_sum"""', "'return secret_sum' of its solution stands in cell 4"),
         ("def double(x)", "def double(y)", "double: its stub takes (y), its signature (x)"),
         ("def double(x)", "def twice(x)", "double: its stub defines twice, not double"),
@@ -134,7 +136,8 @@ def test_a_workbook_without_a_book(found, monkeypatch: pytest.MonkeyPatch, tmp_p
 
     monkeypatch.setattr(books, "questions", unknown)
     solved = building.convert(workbook(tmp_path).source)
-    assert list(lint.findings("90_small", solved)) == ["there is no lrlab/workbook/books/w90_small.py"]
+    words = [finding.words for finding in lint.findings("90_small", solved)]
+    assert words == ["there is no lrlab/workbook/books/w90_small.py"]
 
 
 def test_a_cell_over_time(found, tmp_path: Path) -> None:
@@ -145,14 +148,17 @@ def test_a_cell_over_time(found, tmp_path: Path) -> None:
 
 def test_a_question_without_points(tmp_path: Path) -> None:
     without = workbook(tmp_path, SOURCE.replace(" points=1", ""))
-    assert lint.lint(without) == ["cell 5: points=None at the check of 'double'; it must be a whole number from 1 on"]
+    assert lint.lint(without) == [
+        "exercises/source/90_small.py:40: cell 5: points=None at the check of 'double'; "
+        "it must be a whole number from 1 on"
+    ]
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     workbook(tmp_path, SOURCE.replace("points=1", "points=0"))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["workbook", "lint"]) == 1
-    assert capsys.readouterr().err.startswith("90_small: cell 5: points=0 at the check of 'double'")
+    assert capsys.readouterr().err.startswith("exercises/source/90_small.py:40: cell 5: points=0 at the check")
     assert cli.main(["workbook", "lint", "none"]) == 2
 
 
@@ -162,3 +168,46 @@ def test_the_workbooks_of_this_repository(one: building.Workbook) -> None:
     for cell, ran in zip(solved.cells, nbformat.read(one.solved, as_version=4).cells, strict=True):
         cell.update({key: ran[key] for key in ("outputs", "execution_count") if key in ran})
     assert list(lint.findings(one.name, solved)) == []
+
+
+def test_a_short_piece_inside_other_words_is_no_leak(found) -> None:
+    """x+x is one of a solution's formulas; xx+xx and `max + xmin` are none."""
+    assert found(SOURCE.replace("is 6.", "is 6, as `max+xmin` is, and x + x is not.")) == []
+
+
+def test_each_finding_says_where_it_is_to_be_mended(found, tmp_path: Path) -> None:
+    found()
+    broken = SOURCE.replace("1 point\n", "3 points\n").replace("book.progress()", "1 / 0")
+    book = tmp_path / "lrlab" / "workbook" / "books" / "w90_small.py"
+    book.parent.mkdir(parents=True)
+    book.write_text('\nDOUBLE = Question(\n    name="double",\n')
+    source = workbook(tmp_path, broken)
+    places = {str(finding).partition(": ")[2]: finding.partition(": ")[0] for finding in lint.lint(source)}
+    assert {place for words, place in places.items() if "ZeroDivisionError" in words} == {
+        f"exercises/source/90_small.py:{broken[: broken.index('1 / 0')].count(chr(10))}"
+    }
+    heading = broken[: broken.index("## 1")].count("\n")
+    assert places["double: its heading says points 3, its check points=1"] == f"exercises/source/90_small.py:{heading}"
+    placed = lint._placed(source, lint.Finding("double: it has 1 hint", question="double"))
+    assert placed == "lrlab/workbook/books/w90_small.py:3: double: it has 1 hint"
+
+
+def test_the_catalogue_is_tried(found, monkeypatch: pytest.MonkeyPatch) -> None:
+    found()
+    five = question("double").mistakes
+    changed = (
+        Mistake("right after all", lambda x: x * 1, "No."),
+        Mistake("off by one again", lambda x: 1 + x, "You added 1, again."),
+        Mistake("of another kind", lambda x: [x, x], "A list."),
+        Mistake("raises", lambda x: x.nothing, "It raises."),
+    )
+    made = question("double", mistakes=(*five, *changed), rights=(lambda x: x, lambda x: x + 1, lambda x: 1 * x))
+    monkeypatch.setattr(books, "names", lambda: ("90_small",))
+    monkeypatch.setattr(books, "questions", lambda name: (made, question("square")))
+    words = [finding.words for finding in lint._of_the_catalogue("90_small")]
+    assert words[:3] == [
+        "double: its mistake 'right after all' passes as right: on all inputs it is what the right answer is",
+        "double: its mistake 'off by one again' is taken for 'off by 1'",
+        "double: its mistake 'raises' is no wrong value: double: your code raised an exception",
+    ]
+    assert len(words) == 4 and words[3].startswith("double: its right answer 2 is refused: double: not right yet given")
