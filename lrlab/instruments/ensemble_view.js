@@ -172,6 +172,8 @@ class Table {
 
 // ---- The scores ------------------------------------------------------------------------------------------------------
 
+const NARROW = 310; // px: a panel where some words are left out; the dots say as much
+
 class ScorePicture {
   constructor(canvas) {
     this.canvas = canvas;
@@ -196,7 +198,7 @@ class ScorePicture {
     entry((px, py) => diamond(ctx, px, py, 6, colour(WHOLE), colour("paper")), "whole", colour(WHOLE));
     entry((px, py) => dot(ctx, px, py, 4.5, colour("ghost"), colour("paper")), "members", colour("muted"));
     entry((px, py) => dot(ctx, px, py, 3.5, colour("paper"), colour("ghost")), "out", colour("muted"));
-    entry((px, py) => within(ctx, { strokeStyle: colour("ink"), lineWidth: 2 }, () => line(ctx, 2, (i) => [px, py + (i ? 6 : -6)])), "their mean", colour("muted"));
+    entry((px, py) => within(ctx, { strokeStyle: colour("ink"), lineWidth: 2 }, () => line(ctx, 2, (i) => [px, py + (i ? 6 : -6)])), width < NARROW ? "mean" : "their mean", colour("muted"));
   }
 
   /** The span of a score: that of all members and of the whole as it is and was, so that it moves little. */
@@ -243,7 +245,8 @@ class ScorePicture {
     });
     within(ctx, { textAlign: "right" }, () => {
       let right = width - 2;
-      for (const [words, fill] of [[`best ${best}`, "muted"], [`mean ${mean}`, "muted"], [whole, WHOLE]]) {
+      const others = [[`best ${best}`, "muted"], [`mean ${mean}`, "muted"]].slice(width < NARROW ? 1 : 0);
+      for (const [words, fill] of [...others, [whole, WHOLE]]) {
         ctx.font = `${fill === WHOLE ? "600 13px" : "12px"} ${colour("font")}`;
         ctx.fillStyle = colour(fill);
         ctx.fillText(words, right, top);
