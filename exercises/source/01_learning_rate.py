@@ -178,9 +178,9 @@ book.check("rate_for_floor", rate_for_floor)
 # Nobody gives you the curvature of a network. But you can try a rate and see whether training breaks.
 #
 # **Given** `breaks`, a function: `breaks(lr)` is True if training breaks at this rate; `low`, a rate that works, and
-# `high`, one that breaks; and `tries`, how many rates you may try: about one more `breaks` gives no answer. **Asked:**
-# after so many tries, each in the middle of what is left: the highest rate known to work and the lowest one known to
-# break, two numbers `low, high`. Which middle is right for learning rates?
+# `high`, one that breaks; and `tries`, how often you may ask `breaks`. It trains each time, and answers no more often.
+# **Asked:** after so many tries, each in the middle of what is left: the highest rate known to work and the lowest one
+# known to break, two numbers `low, high`. Which middle is right for learning rates?
 #
 # *Example.* The cliff stands at 0.5, and you know that 0.01 works and 1 breaks. The first try is at 0.1. It works, so
 # what is known now is `0.1, 1.0`.

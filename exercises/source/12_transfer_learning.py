@@ -261,8 +261,8 @@ if book.right("freeze", "new_head", "features", "epochs_until_cheaper"):
     images, batch_size = 1197, 64  # the handwritten digits; what is counted here are pictures that go through the body
     epochs = epochs_until_cheaper(images, batch_size, 0, images // batch_size)
     passes = images // batch_size * batch_size
-    print(f"Keeping the features sends {images:,} pictures through the body once, an epoch without it {passes:,}.")
-    print(f"So fewer have gone through it from epoch {epochs} on.")
+    print(f"With features kept {images:,} pictures go through the body, once; without, {passes:,} in each epoch.")
+    print(f"After {epochs} epochs it has paid.")
 
 # %%
 book.progress()

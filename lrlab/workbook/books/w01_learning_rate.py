@@ -406,9 +406,15 @@ STEPS_TO = Question(
         ),
         Mistake(
             "far side taken for near",
-            lambda lr, curvature, level: 1.0 if lr * curvature > 1 else _waiting(1 - lr * curvature, level),
+            lambda lr, curvature, level: 1.0 if 1 < lr * curvature < 2 else _waiting(abs(1 - lr * curvature), level),
             "You stop as soon as the ball is below the level, and on the other side it always is: its x is negative "
             "there. Compare its distance, abs(x).",
+        ),
+        Mistake(
+            "every jump an arrival",
+            lambda lr, curvature, level: 1.0 if lr * curvature > 1 else _waiting(1 - lr * curvature, level),
+            "You count a ball on the other side as near, even one that flies away: a negative x is below any level. "
+            "Compare its distance, abs(x); and if |1 − αL| is 1 or more, it never gets there.",
         ),
         Mistake(
             "upside down",
@@ -623,16 +629,16 @@ RATE_FOR_FLOOR = Question(
 
 @dataclass(frozen=True, repr=False)
 class Cliff:
-    """Does training break at this rate? Here it does above one rate; and it answers about so many rates, not more."""
+    """Does training break at this rate? Here it does above one rate; and it answers so many times, not more often."""
 
     at: float
     tries: int
-    tried: set[float] = field(default_factory=set, compare=False)
+    asked: list[float] = field(default_factory=list, compare=False)
 
     def __call__(self, lr: float) -> bool:
-        self.tried.add(float(lr))
-        if len(self.tried) > self.tries:
-            raise RuntimeError(f"you may try {self.tries} rates, and breaks({float(lr):.3g}) is one more")
+        self.asked.append(float(lr))
+        if len(self.asked) > self.tries:
+            raise RuntimeError(f"tries is {self.tries}, and this is question {len(self.asked)}: each is a training")
         return bool(lr > self.at)
 
     def __repr__(self) -> str:

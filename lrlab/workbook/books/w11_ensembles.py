@@ -626,6 +626,11 @@ def _gaps(probabilities: Tensor, y: Tensor, bins: int) -> tuple[Tensor, Tensor]:
     return gaps, torch.stack([part.double().mean() for part in inside])
 
 
+def _sure_ones_lost(probabilities: Tensor, y: Tensor, bins: int) -> float:
+    unsure = probabilities.amax(-1) < 1
+    return ece(probabilities[unsure], y[unsure], bins) * float(unsure.double().mean()) if unsure.any() else 0.0
+
+
 def _bins_of(change: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, int], float]:
     return lambda probabilities, y, bins: float(change(*_gaps(probabilities, y, bins)))
 
@@ -681,12 +686,7 @@ ECE = Question(
         ),
         Mistake(
             "sure ones lost",
-            lambda probabilities, y, bins: (
-                ece(probabilities[probabilities.amax(-1) < 1], y[probabilities.amax(-1) < 1], bins)
-                * float((probabilities.amax(-1) < 1).double().mean())
-                if (probabilities.amax(-1) < 1).any()
-                else 0.0
-            ),
+            _sure_ones_lost,
             "A confidence of 1 falls into none of your bins: times bins it is the number of the bin behind the last. "
             "It belongs to the last one.",
         ),
