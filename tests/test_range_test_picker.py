@@ -79,6 +79,7 @@ def test_it_can_be_ended_before_its_time_and_made_again() -> None:
     partial = len(picker._losses)
     assert 3 <= partial < 100 and not picker.playing
     assert len(picker.result.lrs) == partial
+    assert f"over after {partial} of 100 rates: it was stopped" in picker.alt
     picker.start()
     picker.pause()
     assert len(picker._losses) < 100
@@ -95,7 +96,7 @@ def test_a_curve_without_advice_has_its_reasons_and_no_choice() -> None:
 
     picker = measured(new_run(Broken))
     assert set(picker.suggestions.values()) == {None} and picker.lr is None
-    assert "no finite loss" in picker.alt
+    assert "no finite loss" in picker.alt and "over after 1 of 100 rates: the loss is no finite number" in picker.alt
     assert "steepest, valley, minimum_over_10, midpoint, nine_tenths_over_3: only 0 finite losses" in picker.alt
     with pytest.raises(ValueError, match="steepest has no advice here: only 0 finite losses"):
         picker.choose("steepest")
@@ -314,6 +315,9 @@ def test_a_page_sees_the_curve_and_the_advice(opened: tuple[RangeTestPicker, Fak
     assert fake.state["lr"] == picker.suggestions["midpoint"] and fake.state["chosen"] == "midpoint"
     low, high = fake.state["window"]
     assert low < curve.smoothed.min() < curve.losses[0] < high < 10 * curve.losses[0]
+    made = len(curve.losses)
+    expected = f"over after {made} of 100 rates: the loss has risen far above its first level" if made < 100 else ""
+    assert fake.state["ending"] == expected
 
 
 def test_the_curve_grows_on_the_page(opened: tuple[RangeTestPicker, FakePage]) -> None:

@@ -559,6 +559,12 @@ def test_a_page_is_sent_curve_formula_and_code_that_agree(opened: tuple[Schedule
     assert designer.parameters[2]["milestones"] == (20, 40.5)
 
 
+def test_the_page_can_tell_epochs() -> None:
+    images = len(data.load("digits").train.y)
+    assert ScheduleDesigner(100)._state()["epoch"] == images // 64
+    assert ScheduleDesigner(100, run=Run("mlp", "digits", batch_size=20))._state()["epoch"] == images // 20
+
+
 def test_what_else_a_page_can_ask_for(opened: tuple[ScheduleDesigner, FakePage]) -> None:
     designer, fake = opened
     for number, message in enumerate(

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from lrlab import figures, instruments, rules
 from lrlab.instruments import page, sweep_view
-from lrlab.instruments.sweep_picture import DIVERGED, DONE, TRAINING, WAITING, Landscape
+from lrlab.instruments.sweep_picture import DIVERGED, DONE, TRAINING, WAITING, Landscape, draw
 from lrlab.instruments.sweep_view import SweepView
 from lrlab.sweeps import Progress, sweep
 
@@ -235,6 +235,15 @@ def test_the_page_is_one_module_without_imports() -> None:
 
 
 # Pictures -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_that_leaves_the_picture_is_marked() -> None:
+    land = Landscape.of(None, "loss", {"lr": np.array([0.1, 1.0])}, 1)
+    curves = np.array([[2.0, 3.0, 50.0, 70.0], [2.0, 3.0, 80.0, 60.0]])
+    for window, marks in (([1.0, 10.0], [(2.5, 10.0)]), ([1.0, 100.0], [])):
+        right = draw("t", land, 0, curves, 1, 0, "lr 1", window).axes[1]
+        shown = [line.get_xydata()[0].tolist() for line in right.get_lines() if line.get_marker() == "^"]
+        assert shown == [list(mark) for mark in marks]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ class Instrument(ABC):
         self._views: set[str] = set()
         self._heard: dict[str, int] = {}
         self._gone_since: float | None = None
+        self._pages_opened = 0
         self._fresh = False  # a page has opened and must be sent everything
         self._problem = ""
         self._said: Any = None
@@ -160,6 +161,7 @@ class Instrument(ABC):
         match message:
             case {"do": "hello", "view": str(view)}:
                 self._views.add(view)
+                self._pages_opened += 1
                 self._gone_since, self._fresh = None, True
                 _on_screen.add(self)
                 return True
@@ -214,6 +216,9 @@ class Instrument(ABC):
         self._pictured = self._picture_key()
         data, metadata = figures.bundle(self.figure(), self.alt)
         display(data, metadata=metadata, raw=True, display_id=self._display_id, update=True)
+        if self._pages_opened > 1:  # a page that was reloaded has forgotten what is displayed where
+            page = self._page()
+            page.tell({"is": "picture", "widget": page.model_id, "data": data, "metadata": metadata})
 
     def _wait_for_a_page(self) -> bool:
         """All pages are gone. A reloaded one comes back soon; else nobody watches."""

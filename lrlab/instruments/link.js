@@ -10,6 +10,7 @@ export class Link {
     this.heard = 0;
     this.waiting = new Map();
     this.onMessage = (message, buffers) => {
+      if (message.is === "picture") return void keep(model, message);
       this.heard = message.state?.heard?.[this.name] ?? this.heard;
       hear(message, buffers);
       this.flush();
@@ -54,6 +55,21 @@ export class Link {
       this.say({ do: "goodbye" });
     } catch {
       // The kernel was restarted: nobody is left to say it to.
+    }
+  }
+}
+
+/**
+ * Put the picture into the notebook, behind the widget. Jupyter does so itself until the page is reloaded: then it does
+ * not know any more which output is meant. Where there is no notebook to reach (Voilà, say), nothing is kept.
+ */
+function keep(model, { widget, data, metadata }) {
+  for (const { outputs } of model.widget_manager?.context?.model?.cells ?? []) {
+    for (let i = 0; i + 1 < (outputs?.length ?? 0); i++) {
+      const [view, picture] = [outputs.get(i).data, outputs.get(i + 1).data];
+      const ours = view["application/vnd.jupyter.widget-view+json"]?.model_id === widget;
+      const place = /lrlab-picture|<img alt=/.test(picture["text/html"]);
+      if (ours && place) outputs.set(i + 1, { output_type: "display_data", data, metadata });
     }
   }
 }

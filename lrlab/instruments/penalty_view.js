@@ -111,10 +111,10 @@ class PlanePicture {
   }
 
   axes(ctx, frame, { x, y }, colour) {
-    const ticks = ([low, high]) => linearTicks([low, high], Math.max(2, frame.width / 110));
-    xAxis(ctx, frame.y + frame.height + 5, x, ticks(this.window[0]), short, colour);
+    const [sides, updown] = this.window;
+    xAxis(ctx, frame.y + frame.height + 5, x, linearTicks(sides, Math.max(4, frame.width / 110)), short, colour);
     within(ctx, { textAlign: "right", fillStyle: colour("muted") }, () => {
-      for (const tick of ticks(this.window[1])) ctx.fillText(short(tick), frame.x - 7, y(tick));
+      for (const tick of linearTicks(updown, Math.max(4, frame.height / 80))) ctx.fillText(short(tick), frame.x - 7, y(tick));
     });
     within(ctx, { textAlign: "right" }, () => text(ctx, "w₁", frame.x + frame.width - 4, y(0) - 9, colour("muted"), colour("paper")));
     within(ctx, { textAlign: "left" }, () => text(ctx, "w₂", x(0) + 6, frame.y + 9, colour("muted"), colour("paper")));
@@ -162,7 +162,7 @@ class WeightsPicture {
     const bottom = frame.y + frame.height;
     const x = linear([-this.edge, this.edge], [frame.x, frame.x + frame.width]);
     const y = logarithmic(SHARES, [bottom, frame.y]);
-    this.heading(ctx, frame, "weights, by size (logarithmic)", colour);
+    this.heading(ctx, frame, "share of the weights at each value (log)", colour);
     yAxis(ctx, frame, y, logTicks(SHARES, 4), (share) => `${short(100 * share)} %`, colour);
     const ticks = linearTicks([-this.edge, this.edge], Math.max(2, frame.width / 70));
     xAxis(ctx, bottom + 6, x, ticks, (at) => short(Number(at.toFixed(6))), colour);

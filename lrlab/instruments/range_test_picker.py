@@ -200,10 +200,14 @@ class RangeTestPicker(PacedPlayer):
     def _ending(self) -> str:
         """Why the test is over before its last rate; empty if it is not."""
         made, planned = len(self._losses), len(self._lrs)
-        if self.playing or not 0 < made < planned:
+        if self.playing or self._error or not 0 < made < planned:
             return ""
-        grown = finder.diverged(self._losses, self._smoothing)
-        why = "the loss has risen far above its first level" if grown else "it was stopped"
+        if not math.isfinite(self._losses[-1]):
+            why = "the loss is no finite number any more"
+        elif finder.diverged(self._losses, self._smoothing):
+            why = "the loss has risen far above its first level"
+        else:
+            why = "it was stopped"
         return f"over after {made} of {planned} rates: {why}"
 
     def _story(self) -> str:
