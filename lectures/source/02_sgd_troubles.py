@@ -483,7 +483,8 @@ figures.show(fig, alt=f"The gradient noise scale of four networks in training: i
 # (The curves are rough because ‖g‖² itself goes up and down from step to step.) At the start a batch of 64 has more
 # signal than noise. Later it is mostly noise, and only the sum over many steps makes progress. This is why
 # learning rates are turned *down* during training (a small rate is an average over many batches), and why, late, a
-# larger batch does the same job.
+# larger batch does the same job. (Noise is one thing. A batch whose gradient is a hundred times too long is another:
+# [lecture 5](05_modern_and_practice.ipynb) ends with a leash for it.)
 #
 # **Beware: the last batch.** 1,197 images in batches of 63 are 19 full batches, and the mean of their gradients, at
 # fixed weights, is the gradient of the whole set. In batches of 64 the last one has 45 images. Each of those counts
