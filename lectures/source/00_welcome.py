@@ -142,22 +142,27 @@ lrlab.doctor()
 # %% [markdown]
 # ## Words
 # Each term is introduced once, in bold, where it is first needed. Here they are together, in the three languages of
-# our readers.
+# our readers. **No native speaker has checked the Vietnamese and the Indonesian column yet.** They say what textbooks
+# use, as far as we know it; where you are in doubt, the English word counts. Do you speak one of them? Then mend it:
+# the table stands in `lectures/source/00_welcome.py`.
 #
 # | English | Tiếng Việt | Bahasa Indonesia |
 # |---|---|---|
 # | ablation | thí nghiệm loại bỏ (từng thành phần) | studi ablasi |
 # | accuracy | độ chính xác | akurasi |
+# | adaptive (rule) | (quy tắc) thích nghi | (aturan) adaptif |
 # | anytime (result) | (kết quả) dùng được ở mọi thời điểm | (hasil) kapan saja |
 # | baseline | mô hình cơ sở (để so sánh) | model acuan (baseline) |
-# | batch normalisation | chuẩn hoá theo lô | normalisasi batch |
 # | batch, mini-batch | lô, lô nhỏ | batch, mini-batch |
+# | batch normalisation | chuẩn hoá theo lô | normalisasi batch |
 # | batch size | kích thước lô | ukuran batch |
 # | Bayesian optimisation | tối ưu hoá Bayes | optimasi Bayesian |
+# | bias correction | hiệu chỉnh độ chệch | koreksi bias |
 # | bias (of a layer) | hệ số tự do | bias |
 # | Brier score | điểm Brier | skor Brier |
 # | calibration | hiệu chuẩn | kalibrasi |
 # | class | lớp | kelas |
+# | cliff (of the loss) | vách dốc (của hàm mất mát) | tebing (fungsi kerugian) |
 # | co-adaptation | đồng thích nghi | ko-adaptasi |
 # | coarse-to-fine search | tìm kiếm từ thô đến mịn | pencarian dari kasar ke halus |
 # | condition number | số điều kiện | bilangan kondisi |
@@ -168,31 +173,41 @@ lrlab.doctor()
 # | cyclical learning rate | tốc độ học theo chu kỳ | laju pembelajaran siklis |
 # | data augmentation | tăng cường dữ liệu | augmentasi data |
 # | decay (of the learning rate) | giảm dần (tốc độ học) | peluruhan (laju pembelajaran) |
-# | hypergradient | siêu gradient | hipergradien |
-# | neural architecture search (NAS) | tìm kiếm kiến trúc mạng nơ-ron | pencarian arsitektur jaringan saraf |
-# | patience | độ kiên nhẫn | kesabaran |
-# | temperature | nhiệt độ | temperatur |
-# | to diverge | phân kỳ | divergen |
+# | decoupled decay | suy giảm (trọng số) tách rời | peluruhan (bobot) terpisah |
 # | disagreement (of networks) | sự bất đồng (giữa các mạng) | ketidaksepakatan (antar jaringan) |
+# | discriminative learning rates | tốc độ học phân biệt theo tầng | laju pembelajaran diskriminatif |
 # | distillation | chưng cất (tri thức) | distilasi (pengetahuan) |
+# | to diverge | phân kỳ | divergen |
 # | diversity | tính đa dạng | keragaman |
 # | dropout | dropout (tắt ngẫu nhiên) | dropout |
 # | early stopping | dừng sớm | penghentian dini |
 # | edge of stability | biên ổn định | tepi kestabilan |
+# | effective rate | tốc độ học hiệu dụng | laju pembelajaran efektif |
 # | eigenvalue | giá trị riêng | nilai eigen |
 # | ensemble | mô hình kết hợp | ansambel |
 # | epoch | epoch (lượt duyệt dữ liệu) | epoch |
 # | expected calibration error (ECE) | sai số hiệu chuẩn kỳ vọng | galat kalibrasi harapan |
 # | exponential moving average (EMA) | trung bình trượt hàm mũ | rata-rata bergerak eksponensial |
+# | feature, feature extraction | đặc trưng, trích xuất đặc trưng | fitur, ekstraksi fitur |
+# | filter (of a convolution) | bộ lọc (tích chập) | filter (konvolusi) |
+# | fine-tuning | tinh chỉnh | penyetelan halus (fine-tuning) |
+# | friction | ma sát | gesekan |
+# | frozen (layer) | (tầng) đóng băng | (lapisan) beku |
 # | gradient | gradient | gradien |
+# | gradient clipping | cắt gradient | pemotongan gradien |
 # | gradient descent | hạ gradient | penurunan gradien |
+# | gradual unfreezing | mở băng dần dần | pencairan bertahap |
 # | grid search | tìm kiếm theo lưới | pencarian kisi |
+# | head (of a network) | tầng đầu ra, đầu (của mạng) | kepala (jaringan) |
 # | Hessian (matrix) | ma trận Hesse | matriks Hesse |
+# | hypergradient | siêu gradient | hipergradien |
 # | hyperparameter | siêu tham số | hiperparameter |
 # | label-preserving | giữ nguyên nhãn | mempertahankan label |
 # | layer | tầng | lapisan |
+# | layer group | nhóm tầng | kelompok lapisan |
 # | learning rate | tốc độ học | laju pembelajaran |
 # | learning-rate schedule | lịch tốc độ học | jadwal laju pembelajaran |
+# | linear probe | bộ dò tuyến tính | probe linear |
 # | linear scaling rule | quy tắc tỉ lệ tuyến tính | aturan penskalaan linear |
 # | local minimum | cực tiểu địa phương | minimum lokal |
 # | logarithmic scale | thang logarit | skala logaritmik |
@@ -200,16 +215,22 @@ lrlab.doctor()
 # | loss function | hàm mất mát | fungsi kerugian |
 # | mask | mặt nạ | topeng (mask) |
 # | member (of an ensemble) | mô hình thành viên | anggota (ansambel) |
-# | Monte-Carlo dropout | dropout Monte Carlo | dropout Monte Carlo |
 # | momentum | động lượng | momentum |
+# | Monte-Carlo dropout | dropout Monte Carlo | dropout Monte Carlo |
+# | negative transfer | chuyển giao tiêu cực | transfer negatif |
+# | neural architecture search (NAS) | tìm kiếm kiến trúc mạng nơ-ron | pencarian arsitektur jaringan saraf |
 # | (neural) network | mạng nơ-ron | jaringan saraf (tiruan) |
 # | noise | nhiễu | derau |
 # | noise floor | sàn nhiễu | lantai derau |
 # | optimizer, update rule | bộ tối ưu, quy tắc cập nhật | pengoptimal, aturan pembaruan |
 # | overfitting | quá khớp | overfitting |
 # | parameter, weight | tham số, trọng số | parameter, bobot |
+# | patience | độ kiên nhẫn | kesabaran |
+# | penalty | số hạng phạt | penalti |
 # | plateau | vùng bằng phẳng | dataran (plato) |
 # | power iteration | phép lặp lũy thừa | iterasi pangkat |
+# | precomputed features | đặc trưng tính sẵn | fitur yang dihitung di muka |
+# | pre-trained (network) | (mạng) đã huấn luyện trước | (jaringan) pralatih |
 # | random search | tìm kiếm ngẫu nhiên | pencarian acak |
 # | random seed | hạt giống ngẫu nhiên | benih acak |
 # | range test | phép thử dải tốc độ học | uji rentang laju pembelajaran |
@@ -218,12 +239,16 @@ lrlab.doctor()
 # | regularisation | chính quy hoá | regularisasi |
 # | reliability diagram | biểu đồ độ tin cậy | diagram keandalan |
 # | saddle point | điểm yên ngựa | titik pelana |
+# | scale free | không phụ thuộc tỉ lệ | bebas skala |
 # | snapshot ensemble | mô hình kết hợp từ các bản chụp | ansambel snapshot |
 # | soft label | nhãn mềm | label lunak |
+# | source task, target task | tác vụ nguồn, tác vụ đích | tugas sumber, tugas target |
+# | spectral radius | bán kính phổ | radius spektral |
 # | spread (over seeds) | độ phân tán | sebaran |
 # | step | bước | langkah |
 # | stochastic gradient descent (SGD) | hạ gradient ngẫu nhiên | penurunan gradien stokastik |
 # | sweep | quét (siêu tham số) | sapuan (hiperparameter) |
+# | temperature | nhiệt độ | temperatur |
 # | test-time augmentation | tăng cường lúc kiểm tra | augmentasi saat uji |
 # | training, validation, test set | tập huấn luyện, kiểm định, kiểm tra | data latih, validasi, uji |
 # | transfer learning | học chuyển giao | pembelajaran transfer |
