@@ -22,7 +22,7 @@ from lrlab.workbook.building import SOLUTION, Workbook, role_of
 from lrlab.workbook.questions import Mistake, Question
 from lrlab.workbook.verdicts import UnknownWorkbook, Verdict, Wrong
 
-CELL_SECONDS = 60.0  # a cell takes a second or two; so many on a machine that has other things to do
+CELL_SECONDS = 120.0  # a cell takes a second or two; so many on a machine that has other things to do
 MISTAKES, RIGHTS, HINTS = 5, 3, 3  # what a question has at least
 DIFFICULTIES = 3
 LONG = 8  # characters of a line: a shorter one may well stand inside another

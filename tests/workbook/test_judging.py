@@ -419,6 +419,29 @@ def test_a_change_in_place_is_named_though_the_value_is_right():
     check(question(may_change=("x",)), in_place)
 
 
+def test_a_change_in_place_is_told_before_a_wrong_value_and_after_a_wrong_form():
+    def wrong_as_well(x, g, lr):
+        x += lr * g
+        return x
+
+    def wrong_shape_as_well(x, g, lr):
+        x -= lr * g
+        return x[None]
+
+    assert found_by(wrong_as_well).kind == "changed"
+    assert found_by(wrong_shape_as_well).kind == "shape"
+
+
+def test_advice_for_a_list_is_to_copy_it():
+    def append(x, g, lr):
+        g.append(0)
+        return x
+
+    numbers = {"examples": ({"x": torch.ones(1), "g": [1.0], "lr": 1.0},), "draws": 0, "answer": lambda x, g, lr: x}
+    assert "Work on a copy of it: g = list(g)" in str(found_by(append, mistakes=(), **numbers))
+    assert "Write x = x + … instead of x += …" in str(found_by(in_place))
+
+
 def test_each_call_gets_copies_of_its_own():
     case = question().cases()[0]
     attempt(question(), in_place, case)
@@ -446,6 +469,11 @@ def test_what_a_wrong_function_printed_for_the_shown_input_is_shown_in_part():
 
     text = str(found_by(debugging, draws=0))
     assert "printed     line 0 x is tensor([1.])" in text and "line 5" in text and "line 6" not in text
+
+
+def test_of_a_flood_the_beginning_is_kept():
+    flood = attempt(question(), lambda x, g, lr: print("x" * 10**6), question().cases()[0])
+    assert flood.printed == "x" * judging.PRINTED
 
 
 def test_the_students_random_numbers_are_left_alone_and_a_call_has_its_own_seed():
@@ -608,6 +636,11 @@ def slow_at_times(x, g, lr):
     return x - lr * g
 
 
+def slow_all_in_all(x, g, lr):
+    time.sleep(0.05)
+    return x - lr * g
+
+
 @pytest.fixture
 def soon_over(monkeypatch):
     """A short limit for all calls together."""
@@ -627,6 +660,7 @@ own_timeout = pytest.mark.timeout(60, method="thread")  # pytest's usual one tak
         (endless_that_catches_everything, "in endless_that_catches_everything:"),
         (endless_in_torch, "x = x + lr * g|while time.monotonic"),
         (slow_at_times, "time.sleep"),
+        (slow_all_in_all, "time.sleep"),
     ],
 )
 def test_a_function_that_does_not_end_is_stopped_at_its_line(soon_over, function, line):
@@ -734,3 +768,59 @@ def test_verdicts_travel_to_another_process():
         travelled = pickle.loads(pickle.dumps(found))
         assert type(travelled) is type(found) and str(travelled) == str(found)
         assert travelled.question == "step" and getattr(travelled, "mistake", 0) == getattr(found, "mistake", 0)
+
+
+# The message, row by row ----------------------------------------------------------------------------------------------
+
+
+def rows(found):
+    """The rows of a message, by their labels."""
+    labels = re.findall(r"^(\w+) {2,}(.*(?:\n {12}.*)*)", str(found), re.MULTILINE)
+    return {label: " ".join(text.split()) for label, text in labels}
+
+
+def test_long_arguments_have_a_line_each():
+    long = {"x": torch.arange(8.0), "g": torch.arange(8.0), "lr": 0.5}
+    assert "given       x = tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])\n            g = tensor(" in str(
+        found_by(lambda x, g, lr: x, examples=(long,))
+    )
+
+
+def test_paper_is_for_values_a_tolerance_for_numbers_and_what_cannot_be_read_is_not_shown():
+    assert "on paper" in rows(found_by(lambda x, g, lr: x))["next"]
+    assert rows(found_by(lambda x, g, lr: x[None]))["next"] == "Stuck? book.hint('step')"
+    words = {"answer": lambda x, g, lr: "down", "mistakes": ()}
+    assert "tolerance" not in rows(found_by(lambda x, g, lr: "up", **words))
+    freely = found_by(lambda x, g, lr: x, compare=lambda expected, got: "it is far away")
+    assert "tolerance" not in rows(freely)
+    boxed = {"answer": lambda x, g, lr: Box(x), "mistakes": (), "read": operator.attrgetter("content")}
+    assert "got" not in rows(found_by(lambda x, g, lr: x, **boxed))
+
+
+def test_greek_letters_stay_small():
+    greek = Mistake("ε inside", lambda x, g, lr: x + 1, "Mind the ε.")
+    assert rows(found_by(lambda x, g, lr: x + 1, mistakes=(greek,)))["likely"] == "ε INSIDE. Mind the ε."
+
+
+def test_a_mistake_is_named_although_a_later_input_raises():
+    def uphill_and_afraid(x, g, lr):
+        return x + lr * g if len(x) < 3 else 1 / 0
+
+    assert found_by(uphill_and_afraid).mistake == "uphill"
+
+
+def test_numbers_in_words():
+    assert difference(torch.tensor([math.nan, 1.0]), torch.tensor([math.nan, 1.0])) is None
+    assert difference(0.0, 1e-10).kind == "value", "ten decades below 1, and not nothing"
+    for expected, got in (([0.0, 1.0], [1.0, 2.0]), ([1.0, 1.0], [2.0, 2.1])):
+        assert "every entry" not in str(difference(torch.tensor(expected), torch.tensor(got)))
+    assert show([[[[[[1.0]]]]]]) == "[[[[[…]]]]]"
+    assert "1.0 times" not in str(difference(torch.tensor([1.0, 2.0]), torch.tensor([1.001, 2.002])))
+    assert "order" not in str(difference([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0])), "of so many it may be luck"
+    assert show(torch.zeros(2, 2, 2)).startswith("tensor of shape [2, 2, 2]: 0.0")
+    assert show_pair(1.0, 1 + 1e-10) == ("1.0", "1.0000000001")
+
+
+def test_a_new_key_and_another_dtype_are_changes():
+    assert not unchanged({"a": 1}, {"a": 1, "b": 2}) and not unchanged({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert not unchanged(torch.ones(2), torch.ones(2, dtype=float64))

@@ -52,6 +52,20 @@ class Course:
             return {grade.name: grade.score for grade in notebook.grades}
 
 
+def as_jupyterlab_saves_it(notebook: Path, folder: Path) -> Path:
+    """What a student hands in: run, saved, with a cell of their own and what JupyterLab notes down of each cell."""
+    saved = nbformat.read(notebook, as_version=4)
+    saved.metadata = {"kernelspec": {"name": "conda-env", "display_name": "lab", "language": "python"}, "widgets": {}}
+    saved.cells.insert(2, nbformat.v4.new_code_cell("1 + 1"))
+    for count, cell in enumerate(saved.cells):
+        cell.metadata.update({"trusted": True, "editable": True, "slideshow": {"slide_type": ""}, "tags": []})
+        if cell.cell_type == "code":
+            cell.execution_count, cell.metadata["execution"] = count, {"iopub.execute_input": "2026-01-01T00:00:00Z"}
+    path = folder / notebook.name
+    nbformat.write(saved, path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def programs() -> Iterator[None]:
     """nbgrader calls `alembic` by name: in an activated environment it is found."""
@@ -65,7 +79,7 @@ def course(tmp_path_factory: pytest.TempPathFactory, programs: None) -> Course:
     """The assignment made from our source, and two submissions graded: one process each, as a teacher would."""
     course = Course(tmp_path_factory.mktemp("course"))
     course.nbgrader("generate_assignment", "workbook3")
-    course.submit("solved", ONE.solved)
+    course.submit("solved", as_jupyterlab_saves_it(ONE.solved, course.folder))
     course.submit("unsolved", ONE.student)
     course.nbgrader("autograde", "workbook3")
     return course
