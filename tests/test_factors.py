@@ -194,8 +194,12 @@ def test_a_sweep_takes_factors(how, more):
 @pytest.mark.parametrize(
     ("factors", "kind", "message"),
     [
-        ({"head": 0.1}, ValueError, "names 'head'"),
         ({"1.weigth": 0.1}, ValueError, "did you mean '1.weight'"),
+        (
+            {"head": 0.1},
+            ValueError,
+            r"names 'head', but no weight is there. It has: .* To name layer groups instead, .*transfer.factors",
+        ),
         ({"1": -1}, ValueError, "at least 0"),
         ({"1": float("nan")}, ValueError, "at least 0"),
         ({"1": "slow"}, TypeError, "must be a number"),
