@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lrlab.workbook import Mistake, NotAttempted, Property, Question, Raised, TooSlow, Wrong, judging, limit
+from lrlab.workbook import Mistake, NotAttempted, Property, Question, Raised, TooSlow, Wrong, judging, limit, verdicts
 from lrlab.workbook.judging import Outcome, attempt, check, judge, recognise, verdict
 from lrlab.workbook.values import difference, number, same_form, show, show_pair, unchanged
 
@@ -824,3 +824,9 @@ def test_numbers_in_words():
 def test_a_new_key_and_another_dtype_are_changes():
     assert not unchanged({"a": 1}, {"a": 1, "b": 2}) and not unchanged({"a": 1, "b": 2}, {"b": 2, "a": 1})
     assert not unchanged(torch.ones(2), torch.ones(2, dtype=float64))
+
+
+def test_a_row_has_its_label_once_and_words_stay_whole():
+    text = verdicts.report("headline", ("next", "warm-up " * 30), ("empty", ""), ("last", "a\nb"))
+    assert text.count("next") == 1 and "empty" not in text and text.endswith("last        a\n            b")
+    assert "warm-\n" not in text and max(map(len, text.splitlines())) <= verdicts.WIDTH

@@ -55,7 +55,7 @@ class Course:
 def as_jupyterlab_saves_it(notebook: Path, folder: Path) -> Path:
     """What a student hands in: run, saved, with a cell of their own and what JupyterLab notes down of each cell."""
     saved = nbformat.read(notebook, as_version=4)
-    saved.metadata = {"kernelspec": {"name": "conda-env", "display_name": "lab", "language": "python"}, "widgets": {}}
+    saved.metadata = {"kernelspec": {"name": "conda-env", "display_name": "lab", "language": "python"}}
     saved.cells.insert(2, nbformat.v4.new_code_cell("1 + 1"))
     for count, cell in enumerate(saved.cells):
         cell.metadata.update({"trusted": True, "editable": True, "slideshow": {"slide_type": ""}, "tags": []})

@@ -65,6 +65,7 @@ DAMAGED = [
     '{"questions": {"momentum": {"attempts": "many"}}}',
     "[" * 100_000,
     "x" * 2_000_000,
+    '{"questions": {}}' + " " * 2_000_000,
     "9" * 5000,
 ]
 
@@ -127,3 +128,18 @@ def test_a_folder_in_place_of_the_file_is_said(progress):
     progress.path.mkdir()
     progress.attempted("momentum", right=True)
     assert progress.right("momentum") and "cannot be" in progress.note
+
+
+def test_the_stage_of_a_hint_never_goes_back(progress):
+    progress.hinted("momentum", 3)
+    progress.hinted("momentum", 1)
+    assert again(progress).hints("momentum") == 3
+
+
+def test_once_it_can_be_written_again_the_file_counts(progress, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(os, "replace", _full)
+        progress.attempted("momentum", right=True)
+    progress.attempted("nesterov", right=True)
+    again(progress).attempted("polyak", right=True)
+    assert all(map(progress.right, ("momentum", "nesterov", "polyak")))
