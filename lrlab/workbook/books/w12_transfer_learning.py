@@ -591,7 +591,7 @@ def headed_network(kind: str, hidden: int, classes: int, bias: bool) -> nn.Modul
         return _counting(nn.Sequential(first, nn.ReLU(), last, nn.LogSoftmax(dim=1)))
     if kind == "fc":
         return _counting(Network(nn.Sequential(first, nn.ReLU()), "fc", last))
-    between = nn.Linear(hidden, hidden)
+    between, last = nn.Linear(hidden, hidden + 1), nn.Linear(hidden + 1, classes, bias=bias)
     return _counting(Network(nn.Sequential(first, nn.ReLU()), "classifier", nn.Sequential(between, nn.ReLU(), last)))
 
 

@@ -543,7 +543,7 @@ CHOOSE = Question(
 
 def draw_hits(random: Random) -> dict[str, Any]:
     images = random.choice((10, 20, 50, 200, 1000))
-    share = random.choice((0.0, 0.5, 0.8, 0.95, 0.99, 1.0))
+    share = random.choice((0.1, 0.5, 0.8, 0.95, 0.99, 1.0))
     return {"right": round(share * images), "images": images, "z": random.choice((1.0, 1.64, 1.96, 2.58))}
 
 
