@@ -327,6 +327,18 @@ def test_an_older_and_a_newer_version(student: Student) -> None:
     assert "version 3 of 91_many, this lrlab only has version 2" in student.notes()
 
 
+def test_the_version_is_that_of_most_cells_and_nonsense_is_none(student: Student) -> None:
+    student.cells[student.index("two-answer")].metadata.lrlab.version = 3
+    assert student.notes() == "", "one cell was pasted from another version"
+    relabel(student, version=-1)
+    assert student.notes() == ""
+
+
+def test_a_file_may_have_any_name(student: Student) -> None:
+    path = student.write().rename(student.path.with_name("homework of ann.ipynb"))
+    assert handed.read(path, handed.records()).notes == []
+
+
 def test_a_question_that_is_no_longer_asked(student: Student) -> None:
     cell = copy.deepcopy(student.cells[student.index("two-answer")])
     cell.id, cell.source = "zero-answer", "def zero(x): return 0"
