@@ -129,7 +129,7 @@ class PanelPicture {
 class ViewPage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

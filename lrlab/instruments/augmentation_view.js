@@ -149,7 +149,7 @@ class PipelineKnobs extends Knobs {
 class ViewPage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

@@ -191,7 +191,7 @@ class SidePicture {
 class DropoutPage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message) => this.news(message));
+    this.link = new Link(model, (message) => this.news(message), this.root);
   }
 
   build(el) {

@@ -1,10 +1,16 @@
 // The line between a page and its kernel. It sends what the learner does, never more than one wish of a kind at a time:
 // while one is on its way, only the newest of the next is kept. So a slider that is dragged is never behind the hand.
 
+import { h } from "./controls.js";
+
+const SILENCE = 6000; // milliseconds without an answer, after which the page says so
+
 export class Link {
-  /** `hear(message, buffers)` is called with everything the kernel sends. */
-  constructor(model, hear) {
+  /** `hear(message, buffers)` is called with everything the kernel sends; below `root` a silent kernel is told of. */
+  constructor(model, hear, root) {
     this.model = model;
+    this.root = root;
+    this.complaint = h("p", { class: "note problem", role: "alert" });
     this.name = crypto.randomUUID?.() ?? String(Math.random());
     this.sent = 0;
     this.heard = 0;
@@ -12,6 +18,7 @@ export class Link {
     this.onMessage = (message, buffers) => {
       if (message.is === "picture") return void keep(model, message);
       this.heard = message.state?.heard?.[this.name] ?? this.heard;
+      if (this.heard >= this.sent) this.answered();
       hear(message, buffers);
       this.flush();
     };
@@ -44,10 +51,28 @@ export class Link {
     const [about, message] = this.waiting.entries().next().value;
     this.waiting.delete(about);
     this.sent += 1;
-    this.say({ ...message, seq: this.sent });
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.complain(), SILENCE);
+    try {
+      this.say({ ...message, seq: this.sent });
+    } catch {
+      this.complain(); // nobody is left to say it to
+    }
+  }
+
+  /** A wish is not answered: the page looks alive, but its buttons do nothing. */
+  complain() {
+    this.root?.append(this.complaint);
+    this.complaint.textContent = "The kernel does not answer. It is busy with another cell, or it was restarted: then run this cell again.";
+  }
+
+  answered() {
+    clearTimeout(this.silence);
+    this.complaint.remove();
   }
 
   dispose() {
+    clearTimeout(this.silence);
     this.model.off("msg:custom", this.onMessage);
     removeEventListener("pagehide", this.onHide);
     removeEventListener("pageshow", this.onShow);

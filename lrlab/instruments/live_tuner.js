@@ -234,7 +234,7 @@ class TunerPage {
     this.tracks = new Map();
     this.waiting = null;
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.hear(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.hear(message, buffers), this.root);
   }
 
   // -- what the page looks like

@@ -218,7 +218,7 @@ class WeightsPicture {
 class PenaltyPage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

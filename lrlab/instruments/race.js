@@ -357,7 +357,7 @@ class RacePage {
   constructor(model, el) {
     this.scene = new Scene();
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   // -- what the page looks like

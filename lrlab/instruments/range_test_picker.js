@@ -180,7 +180,7 @@ class CurvePicture {
 class PickerPage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

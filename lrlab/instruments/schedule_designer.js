@@ -104,7 +104,7 @@ class DesignerPage {
     this.cards = [];
     this.grips = [];
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   ask(message, about) {

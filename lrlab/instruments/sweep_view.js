@@ -464,7 +464,7 @@ class SweepPage {
   constructor(model, el) {
     this.findings = new Findings();
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   // -- what the page looks like

@@ -347,7 +347,7 @@ class TransferPage {
   constructor(model, el) {
     this.curves = new Map();
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

@@ -268,6 +268,8 @@ def test_restart_leaves_a_picture_and_no_error(tuner: Tuner) -> None:
     tuner.notebook.ask("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     tuner.notebook.wait_until_ready()
     assert tuner.notebook.value("__import__('os').getpid()") != kernel
+    tuner.button("pause").click()  # it looks alive
+    tuner.root.get_by_role("alert").get_by_text("it was restarted: then run this cell again").wait_for()
     tuner.notebook.run_all()
     tuner.wait_for_summary("ready at step 0")
 
