@@ -365,7 +365,9 @@ whole = evidence.compare({"SGD": tries(rules.SGD(), [0.4, 0.8, 1.6, 3.2], everyt
 whole.better("Momentum", than="SGD", in_at_least=6)
 
 # %% tags=["nbval-ignore-output"]
-whole.show("Without noise momentum is far ahead: whole training set, best of four rates each")
+fig = whole.figure("Without noise momentum is far ahead: all images, best of four rates each")
+fig.axes[0].set_xlabel(fig.axes[0].get_xlabel().replace("  (", "\n("))  # too long for one line
+figures.show(fig, alt=whole.alt)
 
 # %%
 small = evidence.compare({"SGD": tries(rules.SGD(), [0.1], 16), "Momentum": tries(rules.Momentum(0.9), [0.01], 16)},

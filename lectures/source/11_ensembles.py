@@ -708,7 +708,7 @@ fig, ax = figures.figure("A gentle restart stays in its valley; a strong one mos
 for i, (name, paths) in enumerate(lines.items()):
     for path in paths[:3]:
         ax.plot(np.linspace(0, 1, 13), path, label=name if i and path is paths[0] else None, **figures.style(i))
-ax.text(0.5, 0.72, "two independent networks", color=figures.PALETTE[0], ha="center", fontsize=9)
+ax.text(0.5, 0.5, "two independent networks", color=figures.PALETTE[0], ha="center", fontsize=9)
 ax.set(xlabel="s: from one network (0) to the other (1)", ylabel="training loss (nats)\n3 pairs each", yscale="log")
 figures.direct_labels(ax)
 words = "; ".join(f"{name} {values.min():.3g} to {values.max():.3g}" for name, values in hill.items())
