@@ -178,15 +178,15 @@ def temperature(logits: Tensor, y: Tensor) -> float:
     def slope(beta: float) -> float:
         return float(((beta * z).softmax(1) * z).sum(1).mean() - right)
 
-    if right == 0:
-        raise ValueError(
-            f"temperature: all {len(y)} examples are right, so ever smaller temperatures fit ever better: "
-            "fit it on examples among which some are wrong"
-        )
     if slope(0.0) >= 0:
         raise ValueError(
             "temperature: these logits are no better than guessing, so ever larger temperatures fit ever better: "
             "is y in the order of the logits?"
+        )
+    if right == 0:
+        raise ValueError(
+            f"temperature: all {len(y)} examples are right, so ever smaller temperatures fit ever better: "
+            "fit it on examples among which some are wrong"
         )
     return 1 / brentq(slope, *_bracket(slope), xtol=1e-300, rtol=1e-12)
 

@@ -158,6 +158,8 @@ def test_in_one_bin_ece_is_confidence_against_accuracy() -> None:
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below(dtype: torch.dtype) -> None:
     found = ensembles.reliability(two_classes(0.6, 0.7, 0.8, 0.9, 1.0).to(dtype), torch.zeros(5, dtype=torch.long), 10)
     assert found.examples.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+    rounded_up = torch.tensor([[1.000001, 0.0]], dtype=dtype)  # as sums of rounded probabilities may be
+    assert ensembles.reliability(rounded_up, torch.tensor([0]), 4).examples.tolist() == [0, 0, 0, 1]
 
 
 @given(some_logits, st.integers(1, 20))
@@ -198,6 +200,8 @@ def test_where_no_temperature_is_best() -> None:
         ensembles.temperature(z, z.argmax(1))
     with pytest.raises(ValueError, match="no better than guessing"):
         ensembles.temperature(z, z.argmin(1))
+    with pytest.raises(ValueError, match="no better than guessing"):
+        ensembles.temperature(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
     with pytest.raises(ValueError, match="must be finite"):
         ensembles.temperature(z.log(), noisy_classes())
 

@@ -164,6 +164,16 @@ def test_a_frozen_batch_normalisation_keeps_its_statistics(how):
         assert not torch.equal(model.body[2].running_mean, before[0])
 
 
+def test_train_mode_leaves_a_normalisation_that_still_learns_in_training():
+    layer = nn.BatchNorm1d(3)
+    layer.weight.requires_grad_(False)
+    train_mode(nn.Sequential(layer))
+    assert layer.training
+    layer.bias.requires_grad_(False)
+    train_mode(nn.Sequential(layer))
+    assert not layer.training
+
+
 def test_train_mode_leaves_a_normalisation_without_weights_in_training():
     model = nn.Sequential(nn.BatchNorm1d(3, affine=False), nn.Linear(3, 2))
     train_mode(model)

@@ -112,8 +112,17 @@ GROUPS: list[tuple[Callable[[], nn.Module], dict[str, tuple[str, ...]]]] = [
     (Wrapped, {"block1": ("net.1",), "block2": ("net.3",), "head": ("net.5",)}),
     (lambda: nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), nn.Linear(4, 2)), {"0": ("0",), "1": ("1",)}),
     (lambda: nn.Linear(3, 2), {"head": ("weight", "bias")}),
+    (lambda: Scaled(), {"scale": ("scale",), "net": ("net",)}),
     (lambda: HeadFirst(), {"trunk": ("trunk",), "head": ("classifier",)}),
 ]
+
+
+class Scaled(Wrapped):
+    """An only child, but not all that there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
 
 
 class HeadFirst(nn.Module):
@@ -582,6 +591,16 @@ class Twice(Own):
 def test_networks_that_cannot_be_cut_or_do_not_fit(model: nn.Module, group: str | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         precompute(model, digits(), group, device="cpu")
+
+
+def test_features_are_what_the_head_was_given_before_it_changes_that_in_place() -> None:
+    model = Own()
+    model.upper = nn.Sequential(nn.ELU(inplace=True), nn.Linear(12, 10))  # type: ignore[assignment]
+    found = precompute(model, digits(2), device="cpu")
+    assert float(found.data.train.x.min()) >= 0, "those of the ReLU below"
+    model.lower = nn.Sequential(nn.Flatten(), nn.Linear(64, 12))
+    found = precompute(model, digits(2), device="cpu")
+    assert float(found.data.train.x.min()) < -1, "an ELU is never below -1"
 
 
 def test_features_that_do_not_fit_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
