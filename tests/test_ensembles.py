@@ -324,6 +324,12 @@ def test_a_loader_renews_like_its_tensor_and_a_pass_repeats_itself() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.buffers(), other.buffers(), strict=True))
 
 
+def test_a_normalisation_without_weights_is_renewed_too() -> None:
+    model, x = nn.Sequential(nn.BatchNorm1d(2, affine=False)), points()[0]
+    ensembles.renew_batchnorm(model, x, batch_size=len(x))
+    torch.testing.assert_close(model[0].running_mean, x.mean(0))
+
+
 def test_frozen_and_absent_statistics_stay() -> None:
     frozen = nn.BatchNorm1d(2).requires_grad_(False)
     model = nn.Sequential(frozen, nn.BatchNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False))
