@@ -365,17 +365,17 @@ verdict.show("Where the scales differ from axis to axis, the rule does matter")
 # <small>About 10 minutes; the cells run in 6 s.</small>
 #
 # Six of the 1,197 training digits come from another file, and somebody forgot to divide them by 255. Their pixels are
-# 255 times too large. Nobody has noticed. Of the 37 batches of an epoch, six hold one of them; the others are as good
-# as ever.
+# 255 times too large. Nobody has noticed. Of the 37 full batches of an epoch some six hold one of them; the others are
+# as good as ever.
 #
 # <details><summary><b>Predict.</b> SGD at 0.3 needs 200 steps to a validation loss of about 0.15. What becomes of it
-# now: nothing, as 1,191 pictures are fine; a little worse; or ruined? And Adam, whose step is never much longer than α?
-# </summary>
+# now: nothing, as 1,191 pictures are fine; a little worse; or ruined? And Adam, whose step does not grow with the
+# gradient?</summary>
 #
 # It depends on the seed, and that is the nasty part: one or two runs in ten get away, most end at a loss of 1 nat or
 # far above it, where guessing costs 2.3. A bad picture that is read right does no harm: the network is 255 times too
-# sure of it, too, and its gradient is 0. One that is misread has a gradient a hundred times too long, and one step of
-# SGD undoes what all steps before have gained. Adam is hurt far less, and is not unhurt either.
+# sure of it, too, and its gradient is all but 0. One that is misread has a gradient a hundred times too long, and one
+# step of SGD undoes what all steps before have gained. Adam is hurt far less, and is not unhurt either.
 # </details>
 #
 # Recurrent networks know this without any broken file. Their loss has **cliffs**: walls so steep that a single gradient
@@ -492,6 +492,7 @@ evidence.verdict("Adam is below 0.3, as if nothing were", tight["Adam"] < 0.3)
 # `GradScaler`). Clip before that number is divided out again, and your limit is a thousand times too tight.
 
 # %%
+torch.manual_seed(0)
 network, images = models.mlp(), x[bad].cpu() * 255
 F.cross_entropy(network(images), y[bad].cpu()).backward()
 g = torch.cat([w.grad.flatten() for w in network.parameters()])
@@ -518,6 +519,7 @@ def step_length(unscale_first):  # of one step of SGD with α = 1 and c = 1, the
     return float(torch.cat([(after - before).detach().flatten() for after, before in pairs]).norm())
 
 
+torch.manual_seed(0)
 fresh = models.mlp()
 evidence.verdict("unscale, then clip: the step has the length α c", abs(step_length(True) - 1) < 1e-3)
 evidence.verdict("clip, then unscale: it is 1,024 times shorter", abs(1024 * step_length(False) - 1) < 1e-3)
