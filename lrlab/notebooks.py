@@ -187,6 +187,7 @@ def execute(notebook: Any, folder: Path, cell_seconds: float = CELL_SECONDS) -> 
         notebook,
         timeout=cell_seconds,
         kernel_name="python3",
+        extra_arguments=["--log-level=ERROR"],  # its warnings about its own sockets are nothing to an author
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
