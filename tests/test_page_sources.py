@@ -32,10 +32,7 @@ def code(file: str) -> str:
     return re.sub(r"/\*.*?\*/|(?<!:)//[^\n]*", "", IMPORT.sub("", SCRIPTS[file]), flags=re.DOTALL)
 
 
-ENSEMBLE = pytest.param("ensemble_view.js", marks=pytest.mark.xfail(reason="it takes `text` and has no use for it"))
-
-
-@pytest.mark.parametrize("file", [ENSEMBLE if name == "ensemble_view.js" else name for name in SCRIPTS])
+@pytest.mark.parametrize("file", SCRIPTS)
 def test_imports_are_there_and_are_used(file: str) -> None:
     used = set(re.findall(r"(?:(?<![.\w])|(?<=\.\.\.))(\w+)", code(file)))
     for other, wanted in IMPORTS[file].items():

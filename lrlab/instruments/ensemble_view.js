@@ -1,7 +1,7 @@
 // The ensemble view's page: members as columns, what each says of hard examples, and what the whole of them is worth. It
 // keeps no state of its own; ensemble_view.py describes the messages.
 
-import { Surface, count, dot, line, linear, linearTicks, percent, short, text, within, xAxis, yAxis } from "./canvas.js";
+import { Surface, count, dot, line, linear, linearTicks, percent, short, within, xAxis, yAxis } from "./canvas.js";
 import { KEYS, button, h, offer, select, write } from "./controls.js";
 import { Link } from "./link.js";
 
@@ -416,7 +416,7 @@ class AgreementPicture {
 class EnsemblePage {
   constructor(model, el) {
     this.build(el);
-    this.link = new Link(model, (message, buffers) => this.news(message, buffers));
+    this.link = new Link(model, (message, buffers) => this.news(message, buffers), this.root);
   }
 
   build(el) {

@@ -148,7 +148,7 @@ def build(workbook: Workbook, cell_seconds: float = notebooks.CELL_SECONDS) -> f
             notebooks.execute(solved, Path(folder), cell_seconds)
         seconds = time.perf_counter() - start
         _leave_out_what_varies(solved)
-        text = notebooks.to_text(solved)
+        text = notebooks.to_text(one_folder_down(solved))
         if found := list(notebooks.problems(solved, len(text.encode()))):
             raise NotebookError("\n  ".join(found))
     notebooks.write(workbook.solved, text)
@@ -283,6 +283,15 @@ def without_solutions(solved: Any) -> Any:
     return notebook
 
 
+def one_folder_down(notebook: Any) -> Any:
+    """The notebook with links that hold in ``exercises/solved``; the source is written for ``exercises``."""
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("](../", "](../../")
+    return notebook
+
+
 def role_of(cell: Any) -> str:
     """What a cell is for its question: "text", "answer", "check", or "" if it belongs to none."""
     return str(cell.metadata.get("lrlab", {}).get("role", ""))
@@ -343,7 +352,7 @@ def check(workbook: Workbook) -> Iterator[str]:
         yield str(error)
         return
     for path, built, wanted in (
-        (workbook.solved, solved, converted),
+        (workbook.solved, solved, one_folder_down(converted)),
         (workbook.student, student, without_solutions(converted)),
     ):
         where = path.relative_to(workbook.root)
@@ -354,7 +363,7 @@ def check(workbook: Workbook) -> Iterator[str]:
             yield f"{where}: it is marked {built.metadata.get('lrlab')}, its source {wanted.metadata['lrlab']}"
     problems = notebooks.problems(solved, workbook.solved.stat().st_size)
     yield from (f"{workbook.solved.relative_to(workbook.root)}: {problem}" for problem in problems)
-    if notebooks.to_text(student) != notebooks.to_text(without_solutions(solved)):
+    if notebooks.to_text(one_folder_down(student)) != notebooks.to_text(without_solutions(solved)):
         yield f"{workbook.student.relative_to(workbook.root)}: it is not the solved workbook without its solutions"
     if not workbook.record.exists() or workbook.record.read_text(encoding="utf-8") != record_text(converted):
         yield f"{workbook.record.relative_to(workbook.root)}: it is not the record of its source"

@@ -95,7 +95,7 @@ def test_the_unsolved_workbook_gets_none(course: Course) -> None:
 
 def test_nbgraders_assignment_has_the_cells_of_our_students_file(course: Course) -> None:
     released = nbformat.read(course.folder / "release" / "workbook3" / f"{ONE.name}.ipynb", as_version=4)
-    ours = nbformat.read(ONE.student, as_version=4)
+    ours = building.one_folder_down(nbformat.read(ONE.student, as_version=4))
     assert [(cell.cell_type, cell.source) for cell in released.cells] == [
         (cell.cell_type, cell.source) for cell in ours.cells
     ]
