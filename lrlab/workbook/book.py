@@ -93,6 +93,8 @@ class Book:
             self.kept.attempted(name, right=False)
             self._right.discard(name)
             self._failed[name] = found.arguments
+            if behind := self._not_right_behind(name, function):
+                found.add("first", f"It calls your {_listed(behind)}, not checked and right yet: begin there.")
             raise
         except Exception as error:  # ours failed and not the student's: a stack trace would be of no use to them
             raise WorkbookError(
@@ -103,6 +105,16 @@ class Book:
         self._right.add(name)
         examples = f"{len(question.examples)} example{'s' * (len(question.examples) != 1)}"
         print(f"{name}: right, on {examples} and {question.draws} random inputs.")
+
+    def _not_right_behind(self, name: str, function: Any) -> list[str]:
+        """The other answers that a function calls and that are not known to be right."""
+        called = getattr(getattr(function, "__code__", None), "co_names", ())
+        return [
+            other
+            for other in self.questions
+            if other != name and other in called and other not in self._right
+            if other in self._failed or not self.kept.right(other)
+        ]
 
     def right(self, *names: str) -> bool:
         """True once these questions were checked and right in this kernel, so that a cell may use your functions.

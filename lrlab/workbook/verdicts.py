@@ -40,6 +40,10 @@ class Verdict(WorkbookError):
         self.question = question
         self.arguments = arguments
 
+    def add(self, label: str, text: str) -> None:
+        """Put one more row below the others."""
+        self.args = ("\n".join([str(self), *_row(label, text)]),)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle: the text is made already, and is not to be made again of its parts."""
         return _made_again, (type(self), str(self), self.__dict__)

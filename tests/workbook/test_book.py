@@ -72,6 +72,26 @@ def test_a_wrong_answer_raises_and_is_an_attempt(small):
     assert small.kept.attempts("double") == 1 and not small.kept.right("double")
 
 
+def test_an_answer_that_calls_another_is_told_where_to_begin(small):
+    names = {}
+    exec("def double(x): return 3 * x\ndef half(x): return double(x) / 4", names)
+    with pytest.raises(Wrong, match=r"first +It calls your double, not checked and right yet: begin there"):
+        small.check("half", names["half"])
+    with pytest.raises(Wrong):
+        small.check("double", names["double"])
+    with pytest.raises(Wrong, match="It calls your double"):
+        small.check("half", names["half"])
+
+    exec("def double(x): return 2 * x\ndef half(x): return double(x) / 3", names)
+    small.check("double", names["double"])
+    with pytest.raises(Wrong) as found:
+        small.check("half", names["half"])
+    assert "double" not in str(found.value), "it is right, so the fault is here"
+    with pytest.raises(Wrong) as found:
+        again(small).check("half", names["half"])
+    assert "double" not in str(found.value), "and was right before the restart"
+
+
 def test_a_stub_is_no_attempt(small):
     with pytest.raises(NotAttempted):
         small.check("double", stub)
