@@ -9,7 +9,7 @@
 # ensemble wins nothing; compare it fairly, at equal training budget; take snapshots of one run, and say when they are
 # worth it; average weights in place of answers, and know the layer that breaks it; and read a reliability diagram.
 #
-# Six sections, about 70 minutes of your time. The cells need some 45 seconds of the machine's, on two CPU cores.
+# Six sections, about 70 minutes of your time. The cells need about a minute of the machine's, on two CPU cores.
 # Warm restarts you have met in [lecture 7](07_schedules.ipynb), weight decay in
 # [lecture 8](08_regularization.ipynb).
 
