@@ -59,3 +59,10 @@ def test_a_page_holds_what_it_imports_each_before_its_use(kind: type[page.Page])
         for other in IMPORTS[file]:
             assert 0 <= places[other] < places[file], f"{file} comes before {other}, or without it"
     assert module.count("export default") == 1
+
+
+def test_every_page_can_say_that_its_kernel_is_silent() -> None:
+    """`Link` shows that below the root it is given; a page without one would look alive and do nothing."""
+    links = {file: re.findall(r"new Link\((.*)\);", text) for file, text in SCRIPTS.items() if "new Link(" in text}
+    assert len(links) > 9
+    assert [file for file, calls in links.items() if not all(call.endswith(", this.root") for call in calls)] == []
